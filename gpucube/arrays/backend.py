@@ -1,0 +1,204 @@
+"""Choose an array library and a device, and move arrays between host and device.
+
+This is the only module of the portable array layer that names array libraries, and
+`to_host` is the only door through which an array leaves its device.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from gpucube.errors import BackendError
+
+__all__ = ["BACKENDS", "Array", "Backend", "BackendStatus", "backend_statuses", "get_backend", "to_host"]
+
+log = logging.getLogger(__name__)
+
+# Array libraries share a standard, not a base class.
+Array = Any
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An array library and the device on which it makes arrays.
+
+    Attributes
+    ----------
+    name : str
+        One of `BACKENDS`.
+    xp : module
+        Array API namespace of the library.
+    device : object
+        Device of the library, as its creation functions take it.
+    description : str
+        Library version and device in words.
+    """
+
+    name: str
+    xp: Any
+    device: Any
+    description: str
+
+    def asarray(self, values: Any, dtype: Any = None) -> Array:
+        """Copy host values to an array on this backend's device.
+
+        Parameters
+        ----------
+        values : array-like
+            NumPy array or (nested) sequence of numbers; any byte order.
+        dtype : dtype, optional
+            Data type of the result, from `xp`.
+
+        Returns
+        -------
+        array
+            Array of this library on this device.
+        """
+        values = np.asarray(values)
+        native_order = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+        return self.xp.asarray(native_order, dtype=dtype, device=self.device, copy=True)
+
+
+@dataclass(frozen=True)
+class BackendStatus:
+    """Whether a backend works here, and what it is or why it does not."""
+
+    name: str
+    works: bool
+    detail: str
+
+
+def _open_numpy() -> Backend:
+    xp = importlib.import_module("array_api_compat.numpy")
+    return Backend("numpy", xp, "cpu", f"NumPy {np.__version__} on the CPU")
+
+
+def _open_cupy() -> Backend:
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        raise BackendError(
+            "backend cupy: CuPy is not installed; install gpucube[cuda12] or gpucube[cuda13] "
+            "to match your CUDA driver, or use --backend numpy"
+        ) from error
+    try:
+        cupy.zeros(1).sum()
+        device = cupy.cuda.Device()
+        gpu = cupy.cuda.runtime.getDeviceProperties(device.id)["name"].decode()
+    except Exception as error:  # CuPy raises errors of several libraries: runtime, driver, compiler
+        raise BackendError(
+            f"backend cupy: no usable CUDA GPU ({error}); check nvidia-smi and the driver, or use --backend numpy"
+        ) from error
+    xp = importlib.import_module("array_api_compat.cupy")
+    return Backend("cupy", xp, device, f"CuPy {cupy.__version__} on {gpu}")
+
+
+def _open_torch() -> Backend:
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError as error:
+        raise BackendError("backend torch: PyTorch is not installed; install gpucube[torch]") from error
+    xp = importlib.import_module("array_api_compat.torch")
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    gpu = torch.cuda.get_device_name(0) if where == "cuda" else "the CPU"
+    return Backend("torch", xp, torch.device(where), f"PyTorch {torch.__version__} on {gpu}")
+
+
+def _open_strict() -> Backend:
+    try:
+        xp = importlib.import_module("array_api_strict")
+    except ImportError as error:
+        raise BackendError("backend array_api_strict: not installed; it serves tests only") from error
+    # Not the CPU device: an implicit host copy of an array on this one raises, as on a GPU.
+    return Backend("array_api_strict", xp, xp.Device("device1"), f"array_api_strict {xp.__version__} on device1")
+
+
+_OPENERS: dict[str, Callable[[], Backend]] = {
+    "numpy": _open_numpy,
+    "cupy": _open_cupy,
+    "torch": _open_torch,
+    "array_api_strict": _open_strict,
+}
+BACKENDS = tuple(_OPENERS)
+
+
+def get_backend(name: str = "auto") -> Backend:
+    """Open an array library on its best device.
+
+    Parameters
+    ----------
+    name : {"auto", "numpy", "cupy", "torch", "array_api_strict"}
+        ``auto`` takes CuPy where a GPU answers, else NumPy, and logs which.
+
+    Returns
+    -------
+    Backend
+        Library and device.
+
+    Raises
+    ------
+    BackendError
+        The library is not installed, its device does not answer, or the name is unknown.
+    """
+    if name == "auto":
+        return _open_best()
+    if name not in _OPENERS:
+        raise BackendError(f"unknown backend {name!r}; choose from auto, {', '.join(BACKENDS)}")
+    return _OPENERS[name]()
+
+
+def _open_best() -> Backend:
+    try:
+        backend = _open_cupy()
+    except BackendError as error:
+        log.info("backend auto: NumPy, because %s", str(error).removeprefix("backend cupy: "))
+        return _open_numpy()
+    log.info("backend auto: %s", backend.description)
+    return backend
+
+
+def backend_statuses() -> list[BackendStatus]:
+    """Try every backend.
+
+    Returns
+    -------
+    list of BackendStatus
+        One entry per name in `BACKENDS`, in that order.
+    """
+    statuses = []
+    for name in BACKENDS:
+        try:
+            statuses.append(BackendStatus(name, True, get_backend(name).description))
+        except BackendError as error:
+            statuses.append(BackendStatus(name, False, str(error).removeprefix(f"backend {name}: ")))
+    return statuses
+
+
+def to_host(array: Array) -> np.ndarray:
+    """Copy an array of any library from its device to a NumPy array.
+
+    Parameters
+    ----------
+    array : array
+        Array of any Array API library, on any device.
+
+    Returns
+    -------
+    numpy.ndarray
+        Same shape and values; shares memory with `array` where that already is on the host.
+    """
+    if array_api_compat.is_cupy_array(array):
+        return array.get()
+    if array_api_compat.is_torch_array(array):
+        return array.detach().cpu().numpy()
+    if isinstance(array, np.ndarray):
+        return array
+    xp = array_api_compat.array_namespace(array)
+    return np.asarray(array_api_compat.to_device(array, xp.Device("CPU_DEVICE")))

@@ -1,0 +1,224 @@
+"""Elementary functions with the same bits on every Array API library.
+
+Libraries take logarithms and sines from different mathematics libraries and vector units, whose
+results differ in the last place; so do square roots (those of PyTorch on a CPU, one in a hundred).
+These functions use only what every library rounds correctly, one operation at a time: sums, products,
+quotients of arrays, comparisons, and exact powers of two from a table. They reduce the argument [1]_
+[2]_ and sum a Taylor series whose remainder is below the rounding error.
+
+Two things must stay as they are: quotients are of two arrays (PyTorch on a GPU multiplies by the
+reciprocal of a Python number), and no function may be compiled as a whole (a compiler could fuse a
+product and a sum).
+
+References
+----------
+.. [1] W. J. Cody, W. Waite, Software Manual for the Elementary Functions, Prentice-Hall, 1980.
+.. [2] J.-M. Muller, Elementary Functions: Algorithms and Implementation, 3rd ed., Birkhäuser, 2016.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import reduce
+from typing import Any
+
+import array_api_compat
+from array_api_compat import array_namespace
+
+__all__ = ["cos_sin_turns", "exp", "expm1", "log", "log1p", "sqrt"]
+
+Array = Any
+
+# The powers of two from 2^-MAX_EXPONENT to 2^MAX_EXPONENT and their reciprocals are normal numbers.
+MAX_EXPONENT = 1020
+
+# ln 2 in two parts: the product of the high one (40 bits) and an exponent is exact.
+_LN2 = Fraction("0.693147180559945309417232121458176568075500134360255")
+_LN2_HIGH = math.floor(_LN2 * 2**40) / 2**40
+_LN2_LOW = float(_LN2 - Fraction(_LN2_HIGH))
+
+# (2 artanh(s) - 2 s) / s in powers of s^2, for |s| <= 3 - 2 sqrt(2).
+_ARTANH = (0.0, *(2 / (2 * j + 1) for j in range(1, 11)))
+# (exp(r) - 1 - r) / r^2 in powers of r, for |r| <= ln(2) / 2.
+_EXP = tuple(1 / math.factorial(j) for j in range(2, 15))
+# (cos(a) - 1) / a^2 and (sin(a) - a) / a^3 in powers of a^2, for |a| <= pi / 4.
+_COS = tuple((-1) ** j / math.factorial(2 * j) for j in range(1, 9))
+_SIN = tuple((-1) ** j / math.factorial(2 * j + 1) for j in range(1, 9))
+
+
+def log(x: Array) -> Array:
+    """Natural logarithm.
+
+    Parameters
+    ----------
+    x : array of float64, any shape
+        Values in [2^-1020, 2^1020]; others give no meaningful result.
+
+    Returns
+    -------
+    array of float64, shape of `x`
+        Logarithm, within 1 ulp of the true value, also near 1.
+    """
+    xp = array_namespace(x)
+    index, significand = _split(x, xp=xp)
+    exponent = xp.astype(index - MAX_EXPONENT, xp.float64)
+    f = significand - 1.0  # exact
+    s = f / (f + 2.0)
+    # log(1 + f) = 2 artanh(s), and 2 s = f - s f: the leading term carries no rounding error.
+    correction = s * (f - _polynomial(_ARTANH, s * s))
+    return exponent * _LN2_HIGH + (f - (correction - exponent * _LN2_LOW))
+
+
+def exp(y: Array) -> Array:
+    """Exponential function.
+
+    Parameters
+    ----------
+    y : array of float64, any shape
+        Values in (-700, 700); others give no meaningful result.
+
+    Returns
+    -------
+    array of float64, shape of `y`
+        Exponential, within 1 ulp of the true value.
+    """
+    xp = array_namespace(y)
+    exponent = xp.round(y * float(1 / _LN2))
+    r = (y - exponent * _LN2_HIGH) - exponent * _LN2_LOW
+    fraction = 1.0 + (r + r * r * _polynomial(_EXP, r))
+    index = xp.astype(exponent, xp.int64) + MAX_EXPONENT
+    return fraction * _lookup(_powers_of_two(1.0, y, xp=xp), index, xp=xp)
+
+
+def sqrt(x: Array) -> Array:
+    """Square root.
+
+    Parameters
+    ----------
+    x : array of float64, any shape
+        0 or values in [2^-1020, 2^1020]; others give no meaningful result.
+
+    Returns
+    -------
+    array of float64, shape of `x`
+        Square root, within 1 ulp of the true value.
+    """
+    xp = array_namespace(x)
+    zero = x == 0.0
+    index, significand = _split(xp.where(zero, 1.0, x), xp=xp)
+    # MAX_EXPONENT is even: an odd index leaves one factor of two to the significand.
+    square = significand * xp.astype(1 + index % 2, xp.float64)
+    root = (1.0 + square) * 0.5
+    for _ in range(4):  # Heron's rule squares the relative error, at first 14 %, and halves it
+        root = (root + square / root) * 0.5
+    half = index // 2 + MAX_EXPONENT // 2
+    return xp.where(zero, 0.0, root * _lookup(_powers_of_two(1.0, x, xp=xp), half, xp=xp))
+
+
+def log1p(x: Array) -> Array:
+    """Logarithm of 1 + x, accurate also for small x.
+
+    Parameters
+    ----------
+    x : array of float64, any shape
+        Values in (-1, 2^1020].
+
+    Returns
+    -------
+    array of float64, shape of `x`
+        Logarithm, within a few ulp.
+
+    Notes
+    -----
+    W. Kahan's method: the rounding error of 1 + x cancels in log(1 + x) / ((1 + x) - 1) (N. J. Higham,
+    Accuracy and Stability of Numerical Algorithms, 2nd ed., SIAM, 2002, sections 1.14.1 and 4.2).
+    """
+    xp = array_namespace(x)
+    w = 1.0 + x
+    rounded = w - 1.0
+    tiny = rounded == 0.0
+    return xp.where(tiny, x, log(w) * (x / xp.where(tiny, 1.0, rounded)))
+
+
+def expm1(y: Array) -> Array:
+    """Exponential minus 1, accurate also for small y.
+
+    Parameters
+    ----------
+    y : array of float64, any shape
+        Values in (-700, 700).
+
+    Returns
+    -------
+    array of float64, shape of `y`
+        Exponential minus 1, within a few ulp.
+
+    Notes
+    -----
+    W. Kahan's method, as in `log1p`.
+    """
+    xp = array_namespace(y)
+    w = exp(y)
+    rounded = w - 1.0
+    logarithm = log(w)
+    tiny = logarithm == 0.0
+    return xp.where(tiny, y, rounded * (y / xp.where(tiny, 1.0, logarithm)))
+
+
+def cos_sin_turns(turns: Array) -> tuple[Array, Array]:
+    """Cosine and sine of an angle in turns.
+
+    Parameters
+    ----------
+    turns : array of float64, any shape
+        Angles as fractions of the full circle, in [0, 1].
+
+    Returns
+    -------
+    cos : array of float64, shape of `turns`
+        Cosine of 2 pi times `turns`, within 2 ulp of the true value.
+    sin : array of float64, shape of `turns`
+        Sine, likewise.
+    """
+    xp = array_namespace(turns)
+    quarter = xp.round(turns * 4.0)
+    # The difference is exact: nothing is lost near the zeros of sine and cosine.
+    angle = (turns - quarter * 0.25) * math.tau
+    square = angle * angle
+    cos = 1.0 + square * _polynomial(_COS, square)
+    sin = angle + angle * (square * _polynomial(_SIN, square))
+    swapped = (quarter == 1.0) | (quarter == 3.0)
+    cos, sin = xp.where(swapped, sin, cos), xp.where(swapped, cos, sin)
+    left = (quarter == 1.0) | (quarter == 2.0)
+    lower = (quarter == 2.0) | (quarter == 3.0)
+    return xp.where(left, -cos, cos), xp.where(lower, -sin, sin)
+
+
+def _polynomial(coefficients: Sequence[float], x: Array) -> Array:
+    """Horner's rule; the constant term comes first."""
+    return reduce(lambda total, coefficient: total * x + coefficient, reversed(coefficients))
+
+
+def _split(x: Array, *, xp: Any) -> tuple[Array, Array]:
+    """Index of a power of two in the table and x divided by it, exactly: from sqrt(1/2) to sqrt(2)."""
+    bounds = _powers_of_two(math.sqrt(0.5), x, xp=xp)
+    index = xp.astype(xp.searchsorted(bounds, _flat(x, xp=xp), side="right"), xp.int64) - 1
+    index = xp.reshape(index, x.shape)
+    return index, x * _lookup(_powers_of_two(1.0, x, xp=xp), 2 * MAX_EXPONENT - index, xp=xp)
+
+
+def _powers_of_two(factor: float, like: Array, *, xp: Any) -> Array:
+    """`factor` times 2^-MAX_EXPONENT to 2^MAX_EXPONENT, on the device of `like`."""
+    powers = [math.ldexp(factor, exponent) for exponent in range(-MAX_EXPONENT, MAX_EXPONENT + 1)]
+    return xp.asarray(powers, dtype=xp.float64, device=array_api_compat.device(like))
+
+
+def _lookup(table: Array, index: Array, *, xp: Any) -> Array:
+    """Entries of a table; the standard promises `take` for flat indices only."""
+    return xp.reshape(xp.take(table, _flat(index, xp=xp)), index.shape)
+
+
+def _flat(x: Array, *, xp: Any) -> Array:
+    return xp.reshape(x, (-1,))

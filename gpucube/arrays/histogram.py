@@ -1,0 +1,131 @@
+"""Exact histograms in any number of dimensions, on any Array API library.
+
+Bins are left-closed, and the last bin of each axis is closed on both sides, as in
+`numpy.histogramdd`. Values outside the edges and NaN are in no bin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import array_api_compat
+from array_api_compat import array_namespace
+
+from gpucube.arrays.dispatch import fastest
+
+__all__ = ["bin_counts", "histogramdd"]
+
+Array = Any
+
+# Events that the portable path sorts at once: bounds its memory to about 32 bytes times this.
+BLOCK = 2**22
+
+
+def histogramdd(coordinates: Sequence[Array], edges: Sequence[Any]) -> Array:
+    """Count events in bins.
+
+    Parameters
+    ----------
+    coordinates : sequence of array, each of shape (n_events,)
+        One array per axis, all of one Array API library and on one device; any real dtype.
+    edges : sequence of array-like, each of shape (n_bins + 1,)
+        Increasing bin edges of each axis in the unit of its coordinates. Edges that already are an
+        array on a device other than the host are trusted: to check them would wait for the device.
+
+    Returns
+    -------
+    array of int64, shape (n_bins_1, n_bins_2, ...)
+        Counts, of the same library and on the same device as `coordinates`: exactly what
+        `numpy.histogramdd` gives for the float64 values of the coordinates.
+
+    Raises
+    ------
+    ValueError
+        The numbers of axes, shapes or lengths do not match, or edges do not increase.
+    TypeError
+        Coordinates are not real numbers.
+    """
+    coordinates = tuple(coordinates)
+    if not coordinates or len(coordinates) != len(edges):
+        raise ValueError(f"need one sequence of edges per axis: {len(coordinates)} axes, {len(edges)} edges")
+    xp = array_namespace(*coordinates)
+    coordinates = tuple(_as_float(values, axis, xp) for axis, values in enumerate(coordinates))
+    lengths = {values.shape[0] for values in coordinates}
+    if len(lengths) > 1:
+        raise ValueError(f"coordinates differ in length: {sorted(lengths)}")
+    device = array_api_compat.device(coordinates[0])
+    checked = tuple(_as_edges(values, axis, xp, device) for axis, values in enumerate(edges))
+    return fastest(bin_counts, xp)(coordinates, checked)
+
+
+def _as_float(values: Array, axis: int, xp: Any) -> Array:
+    if values.ndim != 1:
+        raise ValueError(f"coordinates of axis {axis} must be 1-D, not {values.ndim}-D")
+    if values.dtype in (xp.float32, xp.float64):
+        return values
+    if xp.isdtype(values.dtype, "complex floating"):
+        raise TypeError(f"coordinates of axis {axis} are {values.dtype}, not real numbers")
+    return xp.astype(values, xp.float64)
+
+
+def _as_edges(values: Any, axis: int, xp: Any, device: Any) -> Array:
+    on_device = array_api_compat.is_array_api_obj(values) and not array_api_compat.is_numpy_array(values)
+    if on_device:
+        edges = xp.asarray(values, dtype=xp.float64, device=device)
+    else:
+        numbers = [float(value) for value in values]
+        if any(not low < high for low, high in zip(numbers, numbers[1:], strict=False)):
+            raise ValueError(f"edges of axis {axis} must increase: {numbers}")
+        edges = xp.asarray(numbers, dtype=xp.float64, device=device)
+    if edges.ndim != 1 or edges.shape[0] < 2:
+        raise ValueError(f"edges of axis {axis} must be 1-D with at least two values, not of shape {edges.shape}")
+    return edges
+
+
+def bin_counts(coordinates: tuple[Array, ...], edges: tuple[Array, ...]) -> Array:
+    """Count events in bins, with arguments that `histogramdd` has checked.
+
+    Parameters
+    ----------
+    coordinates : tuple of array of float32 or float64, each of shape (n_events,)
+        One array per axis.
+    edges : tuple of array of float64, each of shape (n_bins + 1,)
+        Increasing edges, of the library and on the device of `coordinates`.
+
+    Returns
+    -------
+    array of int64, shape (n_bins_1, n_bins_2, ...)
+        Counts.
+    """
+    xp = array_namespace(*coordinates)
+    shape = tuple(values.shape[0] - 1 for values in edges)
+    counts = xp.zeros((math.prod(shape),), dtype=xp.int64, device=array_api_compat.device(coordinates[0]))
+    n_events = coordinates[0].shape[0]
+    for start in range(0, n_events, BLOCK):
+        block = tuple(values[start : min(start + BLOCK, n_events)] for values in coordinates)
+        counts = counts + _count_integers(_flat_bins(block, edges, xp=xp), counts.shape[0], xp=xp)
+    return xp.reshape(counts, shape)
+
+
+def _flat_bins(coordinates: tuple[Array, ...], edges: tuple[Array, ...], *, xp: Any) -> Array:
+    """Index of each event in the flattened cube, -1 for events in no bin."""
+    flat = xp.zeros(coordinates[0].shape, dtype=xp.int64, device=array_api_compat.device(coordinates[0]))
+    inside = xp.ones(flat.shape, dtype=xp.bool, device=array_api_compat.device(flat))
+    for values, axis_edges in zip(coordinates, edges, strict=True):
+        values = xp.astype(values, xp.float64)
+        n_bins = axis_edges.shape[0] - 1
+        index = xp.astype(xp.searchsorted(axis_edges, values, side="right"), xp.int64) - 1
+        index = xp.where(values == axis_edges[-1], n_bins - 1, index)
+        # Written so that NaN, which libraries sort to different ends, is never inside.
+        inside = inside & (values >= axis_edges[0]) & (values <= axis_edges[-1])
+        flat = flat * n_bins + index
+    return xp.where(inside, flat, -1)
+
+
+def _count_integers(values: Array, n: int, *, xp: Any) -> Array:
+    """How often each of 0 .. n-1 occurs: the standard has no bincount, but it sorts."""
+    ordered = xp.sort(values)
+    bounds = xp.arange(n + 1, dtype=values.dtype, device=array_api_compat.device(values))
+    return xp.diff(xp.astype(xp.searchsorted(ordered, bounds, side="left"), xp.int64))
