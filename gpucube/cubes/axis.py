@@ -1,0 +1,135 @@
+"""Binned axes of cubes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+
+from gpucube.errors import OptionError
+
+__all__ = ["AXIS_NAMES", "Axis"]
+
+# Order of the axes of every cube
+AXIS_NAMES = ("energy", "dety", "detx")
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """Bin edges with a name and a unit.
+
+    Attributes
+    ----------
+    name : str
+        One of `AXIS_NAMES`.
+    edges : numpy.ndarray of float64, shape (n_bins + 1,)
+        Increasing bin edges.
+    unit : astropy.units.Unit
+        Unit of `edges`.
+
+    Raises
+    ------
+    OptionError
+        The edges are not finite, increasing numbers, or energies are not positive.
+    """
+
+    name: str
+    edges: np.ndarray
+    unit: u.UnitBase
+
+    def __post_init__(self) -> None:
+        edges = np.array(self.edges, dtype=np.float64)
+        edges.setflags(write=False)
+        object.__setattr__(self, "edges", edges)
+        object.__setattr__(self, "unit", u.Unit(self.unit))
+        if edges.ndim != 1 or edges.size < 2 or not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
+            raise OptionError(f"{self.name} axis: edges must be at least two finite, increasing numbers, not {edges}")
+        if self.name == "energy" and edges[0] <= 0:
+            raise OptionError(f"energy axis: edges must be positive, not {edges[0]} {self.unit}")
+
+    @classmethod
+    def energy(cls, low: float, high: float, n_bins: int) -> Axis:
+        """Logarithmic energy axis.
+
+        Parameters
+        ----------
+        low, high : float
+            First and last edge in TeV.
+        n_bins : int
+            Number of bins.
+
+        Returns
+        -------
+        Axis
+            Axis in TeV.
+        """
+        return cls("energy", np.geomspace(low, high, n_bins + 1), u.TeV)
+
+    @classmethod
+    def field_of_view(cls, name: str, half_width: float, n_bins: int) -> Axis:
+        """Linear field-of-view axis, symmetric about 0.
+
+        Parameters
+        ----------
+        name : {"dety", "detx"}
+            Which axis.
+        half_width : float
+            Last edge in deg.
+        n_bins : int
+            Number of bins.
+
+        Returns
+        -------
+        Axis
+            Axis in deg.
+        """
+        return cls(name, np.linspace(-half_width, half_width, n_bins + 1), u.deg)
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins."""
+        return self.edges.size - 1
+
+    @property
+    def centers(self) -> np.ndarray:
+        """Bin centres, shape (n_bins,): geometric means for energy, else arithmetic."""
+        low, high = self.edges[:-1], self.edges[1:]
+        return np.sqrt(low * high) if self.name == "energy" else 0.5 * (low + high)
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether all bins are equally wide to one part in 1e6."""
+        widths = np.diff(self.edges)
+        return bool(np.ptp(widths) <= 1e-6 * widths.mean())
+
+    def edges_in(self, unit: str | u.UnitBase) -> np.ndarray:
+        """Edges in another unit.
+
+        Parameters
+        ----------
+        unit : str or astropy.units.Unit
+            Unit of the result.
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (n_bins + 1,)
+            Edges.
+        """
+        return (self.edges * self.unit).to_value(unit)
+
+    def matches(self, other: Axis) -> bool:
+        """Whether another axis has the same name, unit dimension and edges (to 1e-9).
+
+        Parameters
+        ----------
+        other : Axis
+            Axis to compare with.
+
+        Returns
+        -------
+        bool
+            True if they are the same.
+        """
+        same_shape = self.name == other.name and self.n_bins == other.n_bins
+        return same_shape and bool(np.allclose(self.edges, other.edges_in(self.unit), rtol=1e-9, atol=1e-12))

@@ -1,0 +1,128 @@
+"""Background models: counts, livetime and the rate made from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+from array_api_compat import array_namespace
+
+from gpucube.arrays.backend import Backend
+from gpucube.arrays.rate import METHODS
+from gpucube.arrays.smoothing import smoothing_passes
+from gpucube.cubes.axis import Axis
+from gpucube.cubes.cube import Cube
+
+__all__ = ["ALIGNMENTS", "RATE_UNIT", "BackgroundModel", "axes_2015", "make_background_model"]
+
+ALIGNMENTS = ("ALTAZ", "RADEC")
+RATE_UNIT = u.Unit("s-1 TeV-1 sr-1")
+
+# 2015 recipes: what is written is never below this rate in 1 / (s TeV sr).
+FLOOR_2015 = 1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class BackgroundModel:
+    """Background rate in the field of view and the cubes that it was made from.
+
+    Attributes
+    ----------
+    rate : Cube
+        Background rate, per energy and solid angle. NaN means no exposure, 0 exposure without counts.
+    counts : Cube, optional
+        Number of events.
+    livetime : Cube, optional
+        Livetime in s.
+    fov_align : {"ALTAZ", "RADEC"}
+        Orientation of DETX and DETY.
+    rate_per : {"LIVETIME", "ONTIME"}
+        The time that the rate is per.
+    floor : float, optional
+        Lowest rate that is written to files, in 1 / (s TeV sr); it also replaces NaN there.
+    meta : dict
+        Further FITS header keywords and values.
+    """
+
+    rate: Cube
+    counts: Cube | None = None
+    livetime: Cube | None = None
+    fov_align: str = "ALTAZ"
+    rate_per: str = "LIVETIME"
+    floor: float | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def axes(self) -> tuple[Axis, Axis, Axis]:
+        """Energy, DETY and DETX axis."""
+        return self.rate.axes
+
+
+def axes_2015(n_observations: int, energy_low: float = 0.1) -> tuple[Axis, Axis, Axis]:
+    """Binning of the 2015 recipes, coarser for fewer observations.
+
+    Parameters
+    ----------
+    n_observations : int
+        Number of observations in the group.
+    energy_low : float
+        First energy edge in TeV.
+
+    Returns
+    -------
+    tuple of Axis
+        Energy axis up to 80 TeV, DETY and DETX axis of +- 0.07 rad.
+    """
+    fewer = int(n_observations / 10) - 10 if n_observations < 100 else 0
+    half_width = float(np.rad2deg(0.07))
+    return (
+        Axis.energy(energy_low, 80.0, 20 + fewer),
+        Axis.field_of_view("dety", half_width, 60 + 4 * fewer),
+        Axis.field_of_view("detx", half_width, 60 + 4 * fewer),
+    )
+
+
+def make_background_model(
+    counts: Cube, livetime: Cube, exposure_time: Cube, n_counts: int, backend: Backend, method: str = "default"
+) -> BackgroundModel:
+    """Make a background model from counts and livetime.
+
+    Parameters
+    ----------
+    counts : Cube
+        Number of events, int64, on the device of `backend`.
+    livetime : Cube
+        Livetime in s, on the same device.
+    exposure_time : Cube
+        The time in s that the rate is to be per: `livetime`, or the ontime.
+    n_counts : int
+        Sum of `counts`, which decides how often to smooth.
+    backend : Backend
+        Library and device of the cubes.
+    method : {"default", "mayer2015"}
+        Recipe: divide by the exposure after smoothing, or before it.
+
+    Returns
+    -------
+    BackgroundModel
+        Model whose arrays are on the same device.
+
+    Raises
+    ------
+    KeyError
+        `method` is not one of `gpucube.arrays.rate.METHODS`.
+    """
+    xp = array_namespace(counts.data)
+    volume = backend.asarray(counts.bin_volume)
+    passes = smoothing_passes(n_counts)
+    rate = METHODS[method](xp.astype(counts.data, xp.float64), exposure_time.data, volume, passes)
+    return BackgroundModel(
+        rate=Cube(counts.axes, rate, RATE_UNIT),
+        counts=counts,
+        livetime=livetime,
+        rate_per="LIVETIME" if exposure_time is livetime else "ONTIME",
+        floor=FLOOR_2015,
+        meta={"METHOD": method, "NSMOOTH": passes},
+    )

@@ -1,0 +1,96 @@
+"""Cubes: an array of any library with binned axes and a unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+
+from gpucube.arrays.backend import Array, to_host
+from gpucube.cubes.axis import AXIS_NAMES, Axis
+
+__all__ = ["Cube"]
+
+
+@dataclass(frozen=True, eq=False)
+class Cube:
+    """Values in bins of energy, DETY and DETX.
+
+    Attributes
+    ----------
+    axes : tuple of Axis
+        Energy, DETY and DETX axis, in that order.
+    data : array, shape (n_energy, n_dety, n_detx)
+        Values, of any Array API library on any device.
+    unit : astropy.units.Unit
+        Unit of `data`.
+
+    Raises
+    ------
+    ValueError
+        Axes are not (energy, dety, detx), or the shape of `data` is not theirs.
+    """
+
+    axes: tuple[Axis, Axis, Axis]
+    data: Array
+    unit: u.UnitBase = u.dimensionless_unscaled
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", u.Unit(self.unit))
+        names = tuple(axis.name for axis in self.axes)
+        if names != AXIS_NAMES:
+            raise ValueError(f"axes of a cube are {AXIS_NAMES}, not {names}")
+        shape = tuple(axis.n_bins for axis in self.axes)
+        if tuple(self.data.shape) != shape:
+            raise ValueError(f"data of shape {tuple(self.data.shape)} on axes of shape {shape}")
+
+    def __add__(self, other: Cube) -> Cube:
+        """Add the values of a cube on the same axes, in this cube's unit."""
+        if not all(mine.matches(theirs) for mine, theirs in zip(self.axes, other.axes, strict=True)):
+            raise ValueError("cubes on different axes cannot be added")
+        factor = other.unit.to(self.unit)
+        return self.with_data(self.data + (other.data if factor == 1 else other.data * factor))
+
+    def with_data(self, data: Array, unit: Any = None) -> Cube:
+        """Cube on the same axes with other values.
+
+        Parameters
+        ----------
+        data : array, shape (n_energy, n_dety, n_detx)
+            New values.
+        unit : astropy.units.Unit, optional
+            New unit; this cube's if not given.
+
+        Returns
+        -------
+        Cube
+            New cube.
+        """
+        return replace(self, data=data, unit=self.unit if unit is None else unit)
+
+    def on_host(self) -> Cube:
+        """Copy of this cube whose data is a NumPy array.
+
+        Returns
+        -------
+        Cube
+            Cube on the host.
+        """
+        return self.with_data(to_host(self.data))
+
+    @property
+    def quantity(self) -> u.Quantity:
+        """Values with their unit, on the host."""
+        return u.Quantity(to_host(self.data), self.unit, copy=False)
+
+    @property
+    def bin_volume(self) -> np.ndarray:
+        """Energy width times solid angle of each bin in TeV sr, shape of the cube (NumPy).
+
+        The solid angle of a bin on the sphere is dlon * (sin(lat_high) - sin(lat_low)).
+        """
+        energy, dety, detx = self.axes
+        solid_angle = np.outer(np.diff(np.sin(dety.edges_in("rad"))), np.diff(detx.edges_in("rad")))
+        return np.diff(energy.edges_in("TeV"))[:, None, None] * solid_angle

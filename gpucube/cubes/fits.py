@@ -1,0 +1,267 @@
+"""Background models as FITS files: GADF ``BKG_3D`` tables, images for DS9, and files of 2015.
+
+References
+----------
+.. [1] Gamma Astro Data Formats, BKG_3D,
+   https://gamma-astro-data-formats.readthedocs.io/en/latest/irfs/full_enclosure/bkg/index.html
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+
+from gpucube._version import __version__
+from gpucube.arrays.backend import to_host
+from gpucube.cubes.axis import AXIS_NAMES, Axis
+from gpucube.cubes.background import ALIGNMENTS, BackgroundModel
+from gpucube.cubes.cube import Cube
+from gpucube.errors import DataError
+from gpucube.files import fits_bytes, open_fits, write_whole
+
+__all__ = ["CREATOR", "read_background_model", "write_image", "write_table"]
+
+log = logging.getLogger(__name__)
+
+CREATOR = f"gpucube {__version__}"
+FILE_RATE_UNIT = u.Unit("s-1 MeV-1 sr-1")
+COLUMN_OF_AXIS = {"energy": "ENERG", "dety": "DETY", "detx": "DETX"}
+AXIS_OF_COLUMN = {column: name for name, column in COLUMN_OF_AXIS.items()}
+FILE_UNIT = {"energy": "TeV", "dety": "deg", "detx": "deg"}
+GADF_ORDER = ("energy", "detx", "dety")  # axes as TDIM counts them: the first runs fastest
+ORDER_2015 = ("detx", "dety", "energy")
+RATE_COLUMNS = ("BKG", "BGD", "Bgd")
+GADF_CARDS = {
+    "HDUCLASS": "GADF",
+    "HDUDOC": "https://github.com/open-gamma-ray-astro/gamma-astro-data-formats",
+    "HDUVERS": "0.3",
+    "HDUCLAS1": "RESPONSE",
+    "HDUCLAS2": "BKG",
+    "HDUCLAS3": "FULL-ENCLOSURE",
+    "HDUCLAS4": "BKG_3D",
+}
+
+
+def write_table(model: BackgroundModel, path: str | Path, extra: tuple[fits.BinTableHDU, ...] = ()) -> None:
+    """Write a model as FITS tables: HDUs ``BACKGROUND`` (GADF ``BKG_3D``), ``COUNTS``, ``LIVETIME``.
+
+    Parameters
+    ----------
+    model : BackgroundModel
+        Model on any device.
+    path : path-like
+        File to write or replace; compressed if its name ends in ``.gz``.
+    extra : tuple of astropy.io.fits.BinTableHDU
+        Further HDUs to append.
+    """
+    path = Path(path)
+    rate = _floored(model).to_value(FILE_RATE_UNIT)
+    if rate.shape[0] == rate.shape[1]:
+        log.warning("%s: as many bins in energy as in DETY: Gammapy cannot tell the axes of such a cube apart", path)
+    hdus = [_primary_hdu(), _table_hdu("BACKGROUND", "BKG", model.axes, rate, FILE_RATE_UNIT)]
+    hdus[1].header.update(GADF_CARDS | {"FOVALIGN": model.fov_align, "RATEPER": model.rate_per} | model.meta)
+    for name, cube in (("COUNTS", model.counts), ("LIVETIME", model.livetime)):
+        if cube is not None:
+            hdus.append(_table_hdu(name, name, cube.axes, to_host(cube.data), cube.unit))
+    write_whole(path, fits_bytes(fits.HDUList([*hdus, *extra]), compress=path.suffix == ".gz"))
+
+
+def write_image(model: BackgroundModel, path: str | Path) -> None:
+    """Write the rate of a model as a primary image with a WCS and an ``EBOUNDS`` table.
+
+    Parameters
+    ----------
+    model : BackgroundModel
+        Model on any device, with bins of equal width in DETY and DETX.
+    path : path-like
+        File to write or replace; compressed if its name ends in ``.gz``.
+
+    Raises
+    ------
+    ValueError
+        DETY or DETX bins differ in width, which an image cannot show.
+    """
+    path = Path(path)
+    hdu = _primary_hdu()
+    hdu.data = _floored(model).to_value(FILE_RATE_UNIT)
+    hdu.header.update({"FOVALIGN": model.fov_align, "RATEPER": model.rate_per} | model.meta)
+    hdu.header["BUNIT"] = FILE_RATE_UNIT.to_string("fits")
+    for number, axis in ((1, model.axes[2]), (2, model.axes[1])):
+        hdu.header.update(_linear_wcs(number, axis))
+    hdu.header.update({"CTYPE3": "EBIN", "CRPIX3": 1.0, "CRVAL3": 0.0, "CDELT3": 1.0})
+    edges = model.axes[0].edges_in("TeV")
+    columns = [
+        fits.Column("CHANNEL", "J", array=np.arange(edges.size - 1)),
+        fits.Column("E_MIN", "D", unit="TeV", array=edges[:-1]),
+        fits.Column("E_MAX", "D", unit="TeV", array=edges[1:]),
+    ]
+    bounds = fits.BinTableHDU.from_columns(columns, name="EBOUNDS")
+    write_whole(path, fits_bytes(fits.HDUList([hdu, bounds]), compress=path.suffix == ".gz"))
+
+
+def read_background_model(path: str | Path) -> BackgroundModel:
+    """Read a model that gpucube wrote, any GADF ``BKG_3D``, or a table file of 2015.
+
+    Parameters
+    ----------
+    path : path-like
+        FITS file, compressed or not.
+
+    Returns
+    -------
+    BackgroundModel
+        Model on the host; `counts` and `livetime` are None where the file has none.
+
+    Raises
+    ------
+    DataError
+        The file is no background model, or the order of its axes is ambiguous.
+    """
+    path = Path(path)
+    with open_fits(path) as hdus:
+        hdu = _background_hdu(hdus, path)
+        column = next(name for name in RATE_COLUMNS if name in hdu.columns.names)
+        counts, livetime = (
+            _read_cube(hdus[name], _column_like(hdus[name], name), path) if name in hdus else None
+            for name in ("COUNTS", "LIVETIME")
+        )
+        return BackgroundModel(
+            rate=_read_cube(hdu, column, path),
+            counts=counts,
+            livetime=livetime,
+            fov_align=_read_alignment(hdu, path),
+            rate_per=hdu.header.get("RATEPER", "ONTIME"),
+            meta={key: hdu.header[key] for key in ("METHOD", "NSMOOTH", "GROUP_ID") if key in hdu.header},
+        )
+
+
+def _floored(model: BackgroundModel) -> u.Quantity:
+    rate = model.rate.quantity
+    if model.floor is None:
+        return rate
+    floor = u.Quantity(model.floor, "s-1 TeV-1 sr-1").to(rate.unit)
+    return np.where(rate.value >= floor.value, rate.value, floor.value) * rate.unit
+
+
+def _primary_hdu() -> fits.PrimaryHDU:
+    hdu = fits.PrimaryHDU()
+    hdu.header["CREATOR"] = CREATOR
+    return hdu
+
+
+def _table_hdu(
+    name: str, column: str, axes: tuple[Axis, Axis, Axis], data: np.ndarray, unit: u.UnitBase
+) -> fits.BinTableHDU:
+    """One-row table of a cube in GADF order."""
+    by_name = {axis.name: axis for axis in axes}
+    columns = []
+    for axis_name in GADF_ORDER:
+        edges = by_name[axis_name].edges_in(FILE_UNIT[axis_name])
+        for end, values in (("LO", edges[:-1]), ("HI", edges[1:])):
+            label = f"{COLUMN_OF_AXIS[axis_name]}_{end}"
+            columns.append(fits.Column(label, f"{values.size}D", unit=FILE_UNIT[axis_name], array=values[None]))
+    in_order = np.transpose(data, [AXIS_NAMES.index(axis_name) for axis_name in reversed(GADF_ORDER)])
+    code = "K" if np.issubdtype(data.dtype, np.integer) else "D"
+    dim = str(tuple(reversed(in_order.shape))).replace(" ", "")
+    text = unit.to_string("fits") or None
+    columns.append(fits.Column(column, f"{data.size}{code}", unit=text, dim=dim, array=in_order[None]))
+    hdu = fits.BinTableHDU.from_columns(columns, name=name)
+    pairs = (f"{COLUMN_OF_AXIS[axis]}_LO:{COLUMN_OF_AXIS[axis]}_HI" for axis in GADF_ORDER)
+    hdu.header[f"CREF{len(columns)}"] = f"({','.join(pairs)})"
+    return hdu
+
+
+def _linear_wcs(number: int, axis: Axis) -> dict[str, object]:
+    if not axis.is_regular:
+        raise ValueError(f"{axis.name} bins differ in width; an image needs equal bins")
+    edges = axis.edges_in("deg")
+    width = (edges[-1] - edges[0]) / axis.n_bins
+    return {
+        f"CTYPE{number}": axis.name.upper(),
+        f"CUNIT{number}": "deg",
+        f"CRPIX{number}": 0.5 * (axis.n_bins + 1),
+        f"CRVAL{number}": 0.5 * (edges[0] + edges[-1]),
+        f"CDELT{number}": width,
+    }
+
+
+def _background_hdu(hdus: fits.HDUList, path: Path) -> fits.BinTableHDU:
+    tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
+    for hdu in tables:
+        if any(name in hdu.columns.names for name in RATE_COLUMNS) and "DETX_LO" in hdu.columns.names:
+            return hdu
+    found = ", ".join(hdu.name or "(unnamed)" for hdu in tables) or "none"
+    raise DataError(f"no HDU with columns BKG and DETX_LO: no 3-D background model; tables found: {found}", path)
+
+
+def _column_like(hdu: fits.BinTableHDU, name: str) -> str:
+    """Column by name, whatever its case: files of 2015 have it in lower case."""
+    return next((column for column in hdu.columns.names if column.upper() == name), name)
+
+
+def _read_cube(hdu: fits.BinTableHDU, column: str, path: Path) -> Cube:
+    axes = {name: _read_axis(hdu, name, path) for name in AXIS_NAMES}
+    data = np.asarray(hdu.data[column][0])
+    order = _axis_order(hdu, column, axes, data.shape, path)
+    stored = tuple(reversed(order))
+    data = np.transpose(data, [stored.index(name) for name in AXIS_NAMES])
+    unit = hdu.columns[column].unit or ("s-1 MeV-1 sr-1" if column in RATE_COLUMNS else "")
+    native = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
+    try:
+        return Cube((axes["energy"], axes["dety"], axes["detx"]), native, u.Unit(unit))
+    except ValueError as error:
+        raise DataError(str(error), path, hdu.name, column) from error
+
+
+def _read_axis(hdu: fits.BinTableHDU, name: str, path: Path) -> Axis:
+    label = COLUMN_OF_AXIS[name]
+    missing = [f"{label}_{end}" for end in ("LO", "HI") if f"{label}_{end}" not in hdu.columns.names]
+    if missing:
+        raise DataError("column is missing", path, hdu.name, missing[0])
+    low, high = (np.asarray(hdu.data[f"{label}_{end}"][0], dtype=float).ravel() for end in ("LO", "HI"))
+    unit = u.Unit(hdu.columns[f"{label}_LO"].unit or FILE_UNIT[name])
+    if not np.allclose(low[1:], high[:-1], rtol=1e-5, atol=1e-9):
+        raise DataError("bins do not touch: each must begin where the one before ends", path, hdu.name, f"{label}_LO")
+    edges = (np.append(low, high[-1]) * unit).to_value(FILE_UNIT[name])
+    return Axis(name, edges, u.Unit(FILE_UNIT[name]))
+
+
+def _axis_order(
+    hdu: fits.BinTableHDU, column: str, axes: dict[str, Axis], shape: tuple[int, ...], path: Path
+) -> tuple[str, ...]:
+    """Axes as TDIM counts them: from CREFn, else the one documented order that fits the shape."""
+    number = hdu.columns.names.index(column) + 1
+    if reference := hdu.header.get(f"CREF{number}"):
+        labels = re.findall(r"(\w+)_LO", reference)
+        if sorted(labels) != sorted(AXIS_OF_COLUMN):
+            raise DataError(f"CREF{number} names axes {labels}", path, hdu.name, column)
+        return tuple(AXIS_OF_COLUMN[label] for label in labels)
+    if "HDUCLAS4" not in hdu.header and column not in ("BKG", "BGD"):
+        return ORDER_2015
+    fitting = [
+        order for order in (GADF_ORDER, ORDER_2015) if tuple(axes[name].n_bins for name in reversed(order)) == shape
+    ]
+    if len(fitting) != 1:
+        raise DataError(
+            f"{'ambiguous' if fitting else 'impossible'} order of axes: array of shape {shape}",
+            path,
+            hdu.name,
+            column,
+            f"add the keyword CREF{number} that GADF defines",
+        )
+    return fitting[0]
+
+
+def _read_alignment(hdu: fits.BinTableHDU, path: Path) -> str:
+    align = str(hdu.header.get("FOVALIGN", "")).strip().upper()
+    if not align:
+        log.warning("%s, HDU %s: no FOVALIGN; read as ALTAZ, the default of GADF", path, hdu.name)
+        return "ALTAZ"
+    if align not in ALIGNMENTS:
+        raise DataError(f"FOVALIGN is {align!r}; known are {', '.join(ALIGNMENTS)}", path, hdu.name, "FOVALIGN")
+    return align
