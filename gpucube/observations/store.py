@@ -1,0 +1,223 @@
+"""Data stores: folders of event lists in one of two naming schemes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table
+
+from gpucube.errors import DataError, ObservationError, OptionError
+from gpucube.observations.events import (
+    HduLocation,
+    Observation,
+    ObservationFiles,
+    read_observation,
+    read_threshold,
+)
+from gpucube.observations.table import ObservationTable
+
+__all__ = ["SCHEMES", "DataStore", "hess_file", "table_file"]
+
+
+def hess_file(folder: Path, obs_id: int, kind: str) -> Path:
+    """Path of a file in the 2015 naming scheme.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Folder of the data store.
+    obs_id : int
+        Observation identifier.
+    kind : {"events", "aeff_2d"}
+        Which file.
+
+    Returns
+    -------
+    pathlib.Path
+        For example ``run000000-000199/run000001/hess_events_000001.fits.gz``.
+    """
+    first = obs_id - obs_id % 200
+    name = f"hess_{kind}_{obs_id:06d}.fits.gz"
+    return folder / f"run{first:06d}-{first + 199:06d}" / f"run{obs_id:06d}" / name
+
+
+def table_file(folder: Path, stem: str) -> Path | None:
+    """Table file of this name in a folder, compressed or not.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Folder.
+    stem : str
+        Name without ``.fits`` or ``.fits.gz``.
+
+    Returns
+    -------
+    pathlib.Path or None
+        The file, None if there is none.
+    """
+    return next((path for end in (".fits.gz", ".fits") if (path := folder / f"{stem}{end}").is_file()), None)
+
+
+def _compressed_or_not(path: Path) -> Path:
+    plain = path.with_suffix("") if path.suffix == ".gz" else path.with_name(f"{path.name}.gz")
+    return plain if plain.is_file() and not path.is_file() else path
+
+
+def _hess_files(folder: Path, obs_ids: list[int]) -> dict[int, ObservationFiles]:
+    return {
+        obs_id: ObservationFiles(
+            *(HduLocation(_compressed_or_not(hess_file(folder, obs_id, kind))) for kind in ("events", "aeff_2d"))
+        )
+        for obs_id in obs_ids
+    }
+
+
+def _gadf_files(folder: Path, obs_ids: list[int]) -> dict[int, ObservationFiles]:
+    path = table_file(folder, "hdu-index")
+    if path is None:
+        raise DataError("no such file", folder / "hdu-index.fits.gz", remedy="a GADF data store needs its HDU index")
+    index = _read_table(path)
+    missing = {"OBS_ID", "HDU_TYPE", "FILE_DIR", "FILE_NAME", "HDU_NAME"} - set(index.colnames)
+    if missing:
+        raise DataError(f"columns are missing: {', '.join(sorted(missing))}", path)
+    found: dict[int, dict[str, HduLocation]] = {}
+    for row in index:
+        kind = str(row["HDU_TYPE"]).strip().lower()
+        location = folder / str(row["FILE_DIR"]).strip() / str(row["FILE_NAME"]).strip()
+        name = str(row["HDU_NAME"]).strip() or None
+        found.setdefault(int(row["OBS_ID"]), {})[kind] = HduLocation(_compressed_or_not(location), name)
+    parts = {obs_id: found.get(obs_id, {}) for obs_id in obs_ids}
+    return {i: ObservationFiles(p.get("events"), p.get("aeff"), p.get("gti")) for i, p in parts.items()}
+
+
+def _read_table(path: Path) -> Table:
+    try:
+        return Table.read(path, hdu=1)
+    except (OSError, EOFError, ValueError, IndexError) as error:
+        raise DataError(f"cannot be read as a table: {error}", path) from error
+
+
+@dataclass(frozen=True)
+class _Scheme:
+    index: str
+    locate: Callable[[Path, list[int]], dict[int, ObservationFiles]]
+
+
+SCHEMES = {"HESS": _Scheme("runinfo", _hess_files), "GADF": _Scheme("obs-index", _gadf_files)}
+
+
+@dataclass(frozen=True, eq=False)
+class DataStore:
+    """Observations in a folder.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The folder.
+    scheme : {"HESS", "GADF"}
+        How its files are named.
+    table : ObservationTable
+        One row per observation, in the order of the index.
+    files : dict of int to ObservationFiles
+        Where the parts of each observation are, by OBS_ID.
+    """
+
+    path: Path
+    scheme: str
+    table: ObservationTable
+    files: dict[int, ObservationFiles]
+
+    @classmethod
+    def open(cls, path: str | Path, scheme: str = "auto") -> DataStore:
+        """Open a data store.
+
+        Parameters
+        ----------
+        path : path-like
+            Folder with ``obs-index.fits[.gz]`` and ``hdu-index.fits[.gz]`` (GADF) or ``runinfo.fits[.gz]`` (HESS).
+        scheme : {"auto", "HESS", "GADF"}
+            Naming scheme; ``auto`` detects it by the index file.
+
+        Returns
+        -------
+        DataStore
+            The store; event lists are read when they are asked for.
+
+        Raises
+        ------
+        DataError
+            The folder or its index is missing or damaged.
+        OptionError
+            There is no such scheme.
+        """
+        folder = Path(path)
+        if not folder.is_dir():
+            raise DataError("no such folder", folder)
+        name = _detect_scheme(folder) if scheme == "auto" else scheme.upper()
+        if name not in SCHEMES:
+            raise OptionError(f"unknown scheme {scheme!r}; choose from auto, {', '.join(SCHEMES)}")
+        index = table_file(folder, SCHEMES[name].index)
+        if index is None:
+            raise DataError(f"no {SCHEMES[name].index}.fits[.gz]: not a data store of scheme {name}", folder)
+        table = ObservationTable.read(index)
+        return cls(folder, name, table, SCHEMES[name].locate(folder, [int(i) for i in np.asarray(table["OBS_ID"])]))
+
+    def read(self, obs_id: int, align: str = "ALTAZ") -> Observation:
+        """Read an observation.
+
+        Parameters
+        ----------
+        obs_id : int
+            Observation identifier.
+        align : {"ALTAZ", "RADEC"}
+            Orientation of the field-of-view coordinates.
+
+        Returns
+        -------
+        Observation
+            The observation.
+
+        Raises
+        ------
+        ObservationError
+            It cannot be used, see `gpucube.observations.events.read_observation`.
+        """
+        return read_observation(obs_id, self._files_of(obs_id), align)
+
+    def threshold(self, obs_id: int) -> float:
+        """Energy threshold of an observation.
+
+        Parameters
+        ----------
+        obs_id : int
+            Observation identifier.
+
+        Returns
+        -------
+        float
+            Threshold in TeV.
+
+        Raises
+        ------
+        ObservationError
+            It has none.
+        """
+        return read_threshold(self._files_of(obs_id))
+
+    def _files_of(self, obs_id: int) -> ObservationFiles:
+        if obs_id not in self.files:
+            raise ObservationError(f"OBS_ID {obs_id} is not in the index", self.path)
+        return self.files[obs_id]
+
+
+def _detect_scheme(folder: Path) -> str:
+    found = [name for name, scheme in SCHEMES.items() if table_file(folder, scheme.index)]
+    if len(found) == 1:
+        return found[0]
+    indices = " or ".join(f"{scheme.index}.fits[.gz] ({name})" for name, scheme in SCHEMES.items())
+    problem = "the index files of several schemes" if found else "no index file"
+    raise DataError(f"{problem}: expected {indices}", folder, remedy="name the scheme" if found else None)
