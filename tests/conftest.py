@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 
 from gpucube.arrays.backend import Backend, BackendStatus, backend_statuses, get_backend
+from gpucube.synthetic.dataset import make_test_dataset
 
 hypothesis.settings.register_profile("gpucube", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("gpucube")
@@ -38,4 +39,20 @@ def hess_dl3_dr1() -> Path:
     folder = Path(os.environ.get("GAMMAPY_DATA", "")) / "hess-dl3-dr1"
     if not (os.environ.get("GAMMAPY_DATA") and folder.is_dir()):
         pytest.skip("needs $GAMMAPY_DATA/hess-dl3-dr1")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small synthetic data store of scheme GADF: 8 observations; not to be changed."""
+    folder = tmp_path_factory.mktemp("gadf") / "data"
+    make_test_dataset(folder, scheme="GADF", n_obs=8, trigger_rate=2.0, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hess_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same observations in the naming scheme of 2015; not to be changed."""
+    folder = tmp_path_factory.mktemp("hess") / "data"
+    make_test_dataset(folder, scheme="HESS", n_obs=8, trigger_rate=2.0, seed=1)
     return folder

@@ -62,13 +62,23 @@ class Backend:
             Array of this library on this device.
         """
         values = np.asarray(values)
-        native_order = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+        native_order = np.asarray(values, dtype=values.dtype.newbyteorder("="), order="C")
         return self.xp.asarray(native_order, dtype=dtype, device=self.device, copy=True)
 
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """Whether a backend works here, and what it is or why it does not."""
+    """Whether a backend works here.
+
+    Attributes
+    ----------
+    name : str
+        One of `BACKENDS`.
+    works : bool
+        Whether it can be used.
+    detail : str
+        Library version and device in words, or why it cannot be used.
+    """
 
     name: str
     works: bool

@@ -6,6 +6,7 @@ Bins are left-closed, and the last bin of each axis is closed on both sides, as 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -76,7 +77,7 @@ def _as_edges(values: Any, axis: int, xp: Any, device: Any) -> Array:
         edges = xp.asarray(values, dtype=xp.float64, device=device)
     else:
         numbers = [float(value) for value in values]
-        if any(not low < high for low, high in zip(numbers, numbers[1:], strict=False)):
+        if any(not low < high for low, high in itertools.pairwise(numbers)):
             raise ValueError(f"edges of axis {axis} must increase: {numbers}")
         edges = xp.asarray(numbers, dtype=xp.float64, device=device)
     if edges.ndim != 1 or edges.shape[0] < 2:

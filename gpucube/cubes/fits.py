@@ -19,9 +19,9 @@ from astropy.io import fits
 from gpucube._version import __version__
 from gpucube.arrays.backend import to_host
 from gpucube.cubes.axis import AXIS_NAMES, Axis
-from gpucube.cubes.background import ALIGNMENTS, BackgroundModel
+from gpucube.cubes.background import ALIGNMENTS, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
-from gpucube.errors import DataError
+from gpucube.errors import DataError, OptionError
 from gpucube.files import fits_bytes, open_fits, write_whole
 
 __all__ = ["CREATOR", "read_background_model", "write_image", "write_table"]
@@ -35,7 +35,8 @@ AXIS_OF_COLUMN = {column: name for name, column in COLUMN_OF_AXIS.items()}
 FILE_UNIT = {"energy": "TeV", "dety": "deg", "detx": "deg"}
 GADF_ORDER = ("energy", "detx", "dety")  # axes as TDIM counts them: the first runs fastest
 ORDER_2015 = ("detx", "dety", "energy")
-RATE_COLUMNS = ("BKG", "BGD", "Bgd")
+COLUMN_2015 = "Bgd"
+RATE_COLUMNS = ("BKG", "BGD", COLUMN_2015)
 GADF_CARDS = {
     "HDUCLASS": "GADF",
     "HDUDOC": "https://github.com/open-gamma-ray-astro/gamma-astro-data-formats",
@@ -135,7 +136,7 @@ def read_background_model(path: str | Path) -> BackgroundModel:
             counts=counts,
             livetime=livetime,
             fov_align=_read_alignment(hdu, path),
-            rate_per=hdu.header.get("RATEPER", "ONTIME"),
+            rate_per=hdu.header.get("RATEPER", "LIVETIME" if column == COLUMN_2015 else "ONTIME"),
             meta={key: hdu.header[key] for key in ("METHOD", "NSMOOTH", "GROUP_ID") if key in hdu.header},
         )
 
@@ -207,15 +208,20 @@ def _column_like(hdu: fits.BinTableHDU, name: str) -> str:
 def _read_cube(hdu: fits.BinTableHDU, column: str, path: Path) -> Cube:
     axes = {name: _read_axis(hdu, name, path) for name in AXIS_NAMES}
     data = np.asarray(hdu.data[column][0])
+    if data.ndim != 3:
+        raise DataError(f"array has {data.ndim} axes, not 3", path, hdu.name, column, "add the keyword TDIM")
     order = _axis_order(hdu, column, axes, data.shape, path)
     stored = tuple(reversed(order))
     data = np.transpose(data, [stored.index(name) for name in AXIS_NAMES])
     unit = hdu.columns[column].unit or ("s-1 MeV-1 sr-1" if column in RATE_COLUMNS else "")
     native = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
     try:
-        return Cube((axes["energy"], axes["dety"], axes["detx"]), native, u.Unit(unit))
+        cube = Cube((axes["energy"], axes["dety"], axes["detx"]), native, u.Unit(unit))
     except ValueError as error:
         raise DataError(str(error), path, hdu.name, column) from error
+    if column in RATE_COLUMNS and not cube.unit.is_equivalent(RATE_UNIT):
+        raise DataError(f"unit {unit!r} cannot be converted to {RATE_UNIT}", path, hdu.name, column)
+    return cube
 
 
 def _read_axis(hdu: fits.BinTableHDU, name: str, path: Path) -> Axis:
@@ -224,11 +230,14 @@ def _read_axis(hdu: fits.BinTableHDU, name: str, path: Path) -> Axis:
     if missing:
         raise DataError("column is missing", path, hdu.name, missing[0])
     low, high = (np.asarray(hdu.data[f"{label}_{end}"][0], dtype=float).ravel() for end in ("LO", "HI"))
-    unit = u.Unit(hdu.columns[f"{label}_LO"].unit or FILE_UNIT[name])
     if not np.allclose(low[1:], high[:-1], rtol=1e-5, atol=1e-9):
         raise DataError("bins do not touch: each must begin where the one before ends", path, hdu.name, f"{label}_LO")
-    edges = (np.append(low, high[-1]) * unit).to_value(FILE_UNIT[name])
-    return Axis(name, edges, u.Unit(FILE_UNIT[name]))
+    try:
+        unit = u.Unit(hdu.columns[f"{label}_LO"].unit or FILE_UNIT[name])
+        edges = (np.append(low, high[-1]) * unit).to_value(FILE_UNIT[name])
+        return Axis(name, edges, u.Unit(FILE_UNIT[name]))
+    except (OptionError, ValueError) as error:
+        raise DataError(str(error), path, hdu.name, f"{label}_LO") from error
 
 
 def _axis_order(

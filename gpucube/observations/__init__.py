@@ -1,0 +1,16 @@
+"""Observations: data stores, tables, source catalogue, groups and event lists."""
+
+from gpucube.observations.catalog import SourceCatalog
+from gpucube.observations.events import Observation
+from gpucube.observations.groups import ObservationGroupAxis, ObservationGroups
+from gpucube.observations.store import DataStore
+from gpucube.observations.table import ObservationTable
+
+__all__ = [
+    "DataStore",
+    "Observation",
+    "ObservationGroupAxis",
+    "ObservationGroups",
+    "ObservationTable",
+    "SourceCatalog",
+]

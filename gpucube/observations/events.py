@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,11 @@ from gpucube.observations.sites import observatory_location
 
 __all__ = ["HduLocation", "Observation", "ObservationFiles", "read_observation", "read_threshold"]
 
-READ_ERRORS = (OSError, EOFError, ValueError, TypeError, IndexError, KeyError, zlib.error)
+# Real files give good time intervals in whole seconds: an event up to this much outside (s) is still of its run.
+GTI_SLACK = 1.0
+
+# A longer observation (s) is none: its times are wrong.
+LONGEST = 86400.0
 
 
 @dataclass(frozen=True)
@@ -112,18 +115,15 @@ def read_observation(obs_id: int, files: ObservationFiles, align: str = "ALTAZ")
     ObservationError
         The observation cannot be used; the message says which file, HDU, column and value is to blame.
     """
-    location = _require(files.events, "EVENTS")
+    location, area = _require(files.events, "EVENTS"), _require(files.effective_area, "AEFF")
     with _blame(location.path), open_fits(location.path) as hdus:
-        events = _find_hdu(hdus, location, "EVENTS")
-        if not len(events.data):
-            raise DataError("no events", hdu=events.name)
+        events = _find_events(hdus, location)
         livetime, ontime = _read_times(events.header)
         energy = _read_column(events, "ENERGY", u.TeV)
         time = _read_time(events)
         lon, lat, rotation = _read_directions(events, align, time)
         good = _in_good_time(events, time, files.gti, hdus, location.path)
-        same_file = files.effective_area is not None and files.effective_area.path == location.path
-        threshold = _threshold_in(hdus, files.effective_area) if same_file else read_threshold(files)
+        threshold = _threshold_in(hdus, area) if area.path == location.path else read_threshold(files)
     return Observation(
         obs_id, livetime, ontime, threshold, energy, lon, lat, good, None if rotation is None else time, rotation
     )
@@ -160,28 +160,28 @@ def _require(location: HduLocation | None, kind: str) -> HduLocation:
 
 @contextmanager
 def _blame(path: Path) -> Iterator[None]:
-    """Turn any failure to read into an error of this observation that names the file."""
+    """Turn a fault of a file into an error of this observation that names the file."""
     try:
         yield
     except DataError as error:
-        raise ObservationError(
-            error.problem, error.path or path, error.hdu, error.column, error.remedy
-        ) from error
-    except READ_ERRORS as error:
-        problem = f"cannot be read: {type(error).__name__}: {error}"
-        raise ObservationError(problem, path, remedy="is the file damaged? copy it again") from error
+        raise ObservationError(error.problem, error.path or path, error.hdu, error.column, error.remedy) from error
 
 
 def _find_hdu(hdus: fits.HDUList, location: HduLocation, kind: str) -> fits.BinTableHDU:
-    """HDU by its name in the index, else by its class or usual name."""
-    if location.hdu is not None:
-        if location.hdu not in hdus:
-            raise DataError(f"no HDU of this name; the file has {_names(hdus)}", hdu=location.hdu)
-        return hdus[location.hdu]
+    """Table by its name in the index, else by its class or usual name."""
+    wanted = (location.hdu or kind).upper()
     for hdu in hdus:
-        if kind in (str(hdu.header.get("HDUCLAS1", "")).upper(), str(hdu.name).upper()):
+        kinds = {str(hdu.header.get("HDUCLAS1", "")).strip().upper()} if location.hdu is None else set()
+        if wanted in {hdu.name.upper(), *kinds} and isinstance(hdu, fits.BinTableHDU):
             return hdu
-    raise DataError(f"no HDU of class {kind}; the file has {_names(hdus)}")
+    raise DataError(f"no table of this name or class; the file has {_names(hdus)}", hdu=wanted)
+
+
+def _find_events(hdus: fits.HDUList, location: HduLocation) -> fits.BinTableHDU:
+    events = _find_hdu(hdus, location, "EVENTS")
+    if not len(events.data):
+        raise DataError("no events", hdu=events.name)
+    return events
 
 
 def _names(hdus: fits.HDUList) -> str:
@@ -190,16 +190,15 @@ def _names(hdus: fits.HDUList) -> str:
 
 def _read_times(header: fits.Header) -> tuple[float, float]:
     """LIVETIME and ONTIME in s; where one is missing, by DEADC from the other."""
-    livetime, ontime = (header_number(header, key) if key in header else None for key in ("LIVETIME", "ONTIME"))
-    live_fraction = header_number(header, "DEADC") if "DEADC" in header else 1.0
-    if livetime is None:
-        livetime = header_number(header, "ONTIME") * live_fraction
-    if ontime is None:
-        ontime = livetime / live_fraction if live_fraction > 0 else livetime
-    for key, value in (("LIVETIME", livetime), ("ONTIME", ontime)):
+    times = {key: header_number(header, key) for key in ("LIVETIME", "ONTIME") if key in header}
+    if len(times) < 2:
+        times["DEADC"] = header_number(header, "DEADC")
+    for key, value in times.items():
         if value <= 0:
-            raise DataError(f"{value} s is not positive", hdu=header.get("EXTNAME"), column=key)
-    return livetime, ontime
+            raise DataError(f"{value:g} is not positive", hdu=header.get("EXTNAME"), column=key)
+    if "LIVETIME" not in times:
+        return header_number(header, "ONTIME") * times["DEADC"], times["ONTIME"]
+    return times["LIVETIME"], times["ONTIME"] if "ONTIME" in times else times["LIVETIME"] / times["DEADC"]
 
 
 def _read_column(hdu: fits.BinTableHDU, name: str, unit: u.UnitBase) -> np.ndarray:
@@ -253,6 +252,8 @@ def _read_directions(
 
 def _read_rotation(events: fits.BinTableHDU, align: str, time: np.ndarray | None) -> FovRotation:
     ra, dec = header_number(events.header, "RA_PNT"), header_number(events.header, "DEC_PNT")
+    if abs(dec) > 90:
+        raise DataError(f"{dec} deg is no declination", hdu=events.name, column="DEC_PNT")
     if align == "RADEC":
         return radec_rotation(ra, dec)
     if time is None:
@@ -260,6 +261,8 @@ def _read_rotation(events: fits.BinTableHDU, align: str, time: np.ndarray | None
     finite = time[np.isfinite(time)]
     if not finite.size:
         raise DataError("no finite value", hdu=events.name, column="TIME")
+    if np.ptp(finite) > LONGEST:
+        raise DataError(f"from {finite.min()} to {finite.max()} s is more than a day", hdu=events.name, column="TIME")
     location = observatory_location(events.header)
     return altaz_rotation(ra, dec, reference_time(events.header), finite.min(), finite.max(), location)
 
@@ -275,7 +278,7 @@ def _in_good_time(
         return np.ones(len(events.data), dtype=bool)
     if location.path == events_path:
         return _inside_intervals(time, events.header, _find_hdu(hdus, location, "GTI"))
-    with open_fits(location.path) as others:
+    with _blame(location.path), open_fits(location.path) as others:
         return _inside_intervals(time, events.header, _find_hdu(others, location, "GTI"))
 
 
@@ -287,17 +290,16 @@ def _inside_intervals(time: np.ndarray, events_header: fits.Header, gti: fits.Bi
         start, stop = (start, stop) if abs(shift) < 1e-3 else (start + shift, stop + shift)
     order = np.argsort(start)
     latest = np.maximum.accumulate(stop[order])
-    index = np.searchsorted(start[order], time, side="right") - 1
-    return (index >= 0) & (time <= latest[np.maximum(index, 0)])
+    index = np.searchsorted(start[order] - GTI_SLACK, time, side="right") - 1
+    return (index >= 0) & (time <= latest[np.maximum(index, 0)] + GTI_SLACK)
 
 
 def _threshold_in(hdus: fits.HDUList, location: HduLocation) -> float:
-    candidates = [hdus[location.hdu]] if location.hdu in hdus else [h for h in hdus if "LO_THRES" in h.header]
-    if not candidates or "LO_THRES" not in candidates[0].header:
-        raise DataError(
-            "no energy threshold", hdu=location.hdu, column="LO_THRES", remedy="add LO_THRES to the effective area"
-        )
-    header = candidates[0].header
+    candidates = [_find_hdu(hdus, location, "AEFF")] if location.hdu else list(hdus)
+    header = next((hdu.header for hdu in candidates if "LO_THRES" in hdu.header), None)
+    if header is None:
+        remedy = "add LO_THRES to the effective area"
+        raise DataError("no energy threshold", hdu=location.hdu, column="LO_THRES", remedy=remedy)
     text = comment_unit(header.comments["LO_THRES"]) or "TeV"
     unit = parse_unit(text, u.TeV, hdu=header.get("EXTNAME"), column="LO_THRES")
     value = header_number(header, "LO_THRES") * unit.to(u.TeV)

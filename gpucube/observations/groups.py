@@ -309,10 +309,22 @@ class ObservationGroups:
         indices = np.unravel_index(group_id, self.shape)
         return ", ".join(axis.describe(int(index)) for axis, index in zip(self.axes, indices, strict=True))
 
-    def to_ecsv(self) -> str:
-        """Get the text of an ECSV file, which `read` turns into equal groups."""
-        text = io.StringIO()
-        self.table.write(text, format="ascii.ecsv")
+    def to_ecsv(self, **meta: Any) -> str:
+        """Get the text of an ECSV file, which `read` turns into equal groups.
+
+        Parameters
+        ----------
+        **meta : str
+            Further entries for the header of the file.
+
+        Returns
+        -------
+        str
+            Text of the file.
+        """
+        text, table = io.StringIO(), self.table
+        table.meta.update(meta)
+        table.write(text, format="ascii.ecsv")
         return text.getvalue()
 
     @classmethod

@@ -119,9 +119,7 @@ def _largest_step(matrices: np.ndarray) -> float:
 def _altaz_matrices(ra: float, dec: float, times: Time, location: EarthLocation) -> np.ndarray:
     pointing = SkyCoord(ra, dec, unit="deg")
     ring = pointing.directional_offset_by(np.arange(4) * 90 * u.deg, 2.5 * u.deg)
-    sky = SkyCoord(
-        np.append(ring.ra, pointing.ra)[:, None], np.append(ring.dec, pointing.dec)[:, None], frame="icrs"
-    )
+    sky = SkyCoord(np.append(ring.ra, pointing.ra)[:, None], np.append(ring.dec, pointing.dec)[:, None], frame="icrs")
     # Tables that come with astropy are good to far below an arcsecond; nothing is fetched.
     with iers.conf.set_temp("auto_download", False), iers.conf.set_temp("iers_degraded_accuracy", "ignore"):
         horizon = sky.transform_to(AltAz(obstime=times[None, :], location=location))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from astropy.table import Table
 
 from gpucube.errors import DataError, ObservationError, OptionError
+from gpucube.observations.columns import column_texts, read_tables
 from gpucube.observations.events import (
     HduLocation,
     Observation,
@@ -80,25 +80,17 @@ def _gadf_files(folder: Path, obs_ids: list[int]) -> dict[int, ObservationFiles]
     path = table_file(folder, "hdu-index")
     if path is None:
         raise DataError("no such file", folder / "hdu-index.fits.gz", remedy="a GADF data store needs its HDU index")
-    index = _read_table(path)
+    index = read_tables(path)[0]
     missing = {"OBS_ID", "HDU_TYPE", "FILE_DIR", "FILE_NAME", "HDU_NAME"} - set(index.colnames)
     if missing:
         raise DataError(f"columns are missing: {', '.join(sorted(missing))}", path)
     found: dict[int, dict[str, HduLocation]] = {}
-    for row in index:
-        kind = str(row["HDU_TYPE"]).strip().lower()
-        location = folder / str(row["FILE_DIR"]).strip() / str(row["FILE_NAME"]).strip()
-        name = str(row["HDU_NAME"]).strip() or None
-        found.setdefault(int(row["OBS_ID"]), {})[kind] = HduLocation(_compressed_or_not(location), name)
+    texts = (column_texts(index[name]) for name in ("HDU_TYPE", "FILE_DIR", "FILE_NAME", "HDU_NAME"))
+    for obs_id, kind, directory, name, hdu in zip(np.asarray(index["OBS_ID"]).tolist(), *texts, strict=True):
+        location = HduLocation(_compressed_or_not(folder / directory / name), hdu or None)
+        found.setdefault(int(obs_id), {})[kind.lower()] = location
     parts = {obs_id: found.get(obs_id, {}) for obs_id in obs_ids}
     return {i: ObservationFiles(p.get("events"), p.get("aeff"), p.get("gti")) for i, p in parts.items()}
-
-
-def _read_table(path: Path) -> Table:
-    try:
-        return Table.read(path, hdu=1)
-    except (OSError, EOFError, ValueError, IndexError) as error:
-        raise DataError(f"cannot be read as a table: {error}", path) from error
 
 
 @dataclass(frozen=True)

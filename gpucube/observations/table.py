@@ -145,7 +145,18 @@ def _whole_numbers(table: Table, name: str, path: str | Path) -> NDArray[np.int6
 
 
 def is_longitude(name: str) -> bool:
-    """Say whether a column holds angles that go round: AZ, RA, GLON, LON, or these with _PNT or _OBJ."""
+    """Say whether a column holds angles that go round: AZ, RA, GLON, LON, or these with _PNT or _OBJ.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column, in any case.
+
+    Returns
+    -------
+    bool
+        True if so.
+    """
     return name.upper() in _LONGITUDES
 
 

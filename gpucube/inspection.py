@@ -1,0 +1,71 @@
+"""What is in a data store or a model, in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpucube.cubes.background import BackgroundModel
+from gpucube.observations.columns import column_values
+from gpucube.observations.store import DataStore
+
+__all__ = ["describe_model", "describe_store"]
+
+
+def describe_store(store: DataStore) -> dict[str, str]:
+    """Describe a data store by its observation table.
+
+    Parameters
+    ----------
+    store : DataStore
+        The store.
+
+    Returns
+    -------
+    dict of str to str
+        Facts by name.
+    """
+    table = store.table
+    facts = {"kind": f"data store of scheme {store.scheme}", "observations": f"{len(table)}"}
+    missing = sum(files.events is None or not files.events.path.is_file() for files in store.files.values())
+    if missing:
+        facts["event lists missing"] = f"{missing}"
+    for name, unit in (("LIVETIME", "h"), ("ONTIME", "h")):
+        if name in table.colnames:
+            facts[name.lower()] = f"{np.nansum(column_values(table, name, unit)):.2f} {unit}"
+    for name in ("RA_PNT", "DEC_PNT", "ALT_PNT", "AZ_PNT"):
+        if name in table.colnames:
+            values = column_values(table, name, "deg")
+            if np.isfinite(values).any():
+                facts[name] = f"{np.nanmin(values):.2f} to {np.nanmax(values):.2f} deg"
+    facts["columns"] = ", ".join(table.colnames)
+    return facts
+
+
+def describe_model(model: BackgroundModel) -> dict[str, str]:
+    """Describe a background model.
+
+    Parameters
+    ----------
+    model : BackgroundModel
+        The model.
+
+    Returns
+    -------
+    dict of str to str
+        Facts by name.
+    """
+    facts = {"kind": "background model", "orientation (FOVALIGN)": model.fov_align, "rate per": model.rate_per}
+    facts |= {name.lower(): str(value) for name, value in model.meta.items()}
+    for axis in model.axes:
+        facts[axis.name] = f"{axis.n_bins} bins, {axis.edges[0]:.4g} to {axis.edges[-1]:.4g} {axis.unit}"
+    if model.counts is not None:
+        facts["counts"] = f"{model.counts.quantity.value.sum():,.0f}"
+    if model.livetime is not None:
+        facts["livetime"] = f"{model.livetime.quantity.to_value('h').max():.2f} h"
+    rate = model.rate.quantity
+    exposed = np.isfinite(rate.value)
+    facts["exposed bins"] = f"{exposed.mean():.0%}"
+    if exposed.any():
+        facts["rate"] = f"{rate[exposed].min().value:.3g} to {rate[exposed].max().value:.3g} {rate.unit}"
+        facts["rate, whole cube"] = f"{np.nansum(rate.to_value('s-1 TeV-1 sr-1') * model.rate.bin_volume):.4g} 1/s"
+    return facts

@@ -1,0 +1,143 @@
+"""The event ledger: what became of every observation and of each of its events."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+
+from gpucube.cubes.fits import CREATOR
+from gpucube.errors import GpucubeError
+
+__all__ = ["LedgerError", "LedgerRow", "ledger_ecsv", "ledger_hdu", "rows_from_hdu"]
+
+
+class LedgerError(GpucubeError):
+    """Events were lost or counted twice: a bug of gpucube, not of the data."""
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """One observation of the input.
+
+    Attributes
+    ----------
+    obs_id, group_id : int
+        Observation, and its group (-1 if none).
+    status : {"used", "near_source", "ungrouped", "skipped"}
+        What became of it.
+    reason : str
+        Why it was not used.
+    n_read, n_invalid, n_excluded, n_below_threshold, n_outside_energy, n_outside_fov, n_filled : int
+        Numbers of events.
+    livetime, ontime : float
+        Observation time in s; NaN where it is not known.
+
+    Raises
+    ------
+    LedgerError
+        The numbers of events do not add up.
+    """
+
+    obs_id: int
+    group_id: int = -1
+    status: str = "used"
+    reason: str = ""
+    n_read: int = 0
+    n_invalid: int = 0
+    n_excluded: int = 0
+    n_below_threshold: int = 0
+    n_outside_energy: int = 0
+    n_outside_fov: int = 0
+    n_filled: int = 0
+    livetime: float = float("nan")
+    ontime: float = float("nan")
+
+    def __post_init__(self) -> None:
+        accounted = (
+            self.n_invalid
+            + self.n_excluded
+            + self.n_below_threshold
+            + self.n_outside_energy
+            + self.n_outside_fov
+            + self.n_filled
+        )
+        if self.n_read != accounted:
+            raise LedgerError(f"observation {self.obs_id}: read {self.n_read} events, accounted for {accounted}")
+
+
+def _ledger_table(rows: Iterable[LedgerRow]) -> Table:
+    names = [field.name.upper() for field in fields(LedgerRow)]
+    types: dict[str, type] = {"int": np.int64, "float": np.float64, "str": str}
+    columns = list(zip(*map(astuple, rows), strict=True)) or [()] * len(names)
+    kinds = [types[str(field.type)] for field in fields(LedgerRow)]
+    arrays: list[np.ndarray] = [np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True)]
+    table = Table(arrays, names=names)
+    for name in ("LIVETIME", "ONTIME"):
+        table[name].unit = "s"
+    return table
+
+
+def ledger_ecsv(rows: Iterable[LedgerRow]) -> str:
+    """Text of a ledger file.
+
+    Parameters
+    ----------
+    rows : iterable of LedgerRow
+        Observations in the order of the input.
+
+    Returns
+    -------
+    str
+        ECSV table, one row per observation.
+    """
+    table = _ledger_table(rows)
+    table.meta["creator"] = CREATOR
+    text = io.StringIO()
+    table.write(text, format="ascii.ecsv")
+    return text.getvalue()
+
+
+def ledger_hdu(rows: Iterable[LedgerRow]) -> fits.BinTableHDU:
+    """Table HDU ``OBSERVATIONS`` of a ledger, which goes into the file of a model.
+
+    Parameters
+    ----------
+    rows : iterable of LedgerRow
+        Observations of a group.
+
+    Returns
+    -------
+    astropy.io.fits.BinTableHDU
+        One row per observation.
+    """
+    table = _ledger_table(rows)
+    # FITS has no column for empty strings only.
+    table["REASON"] = table["REASON"].astype(f"U{max(1, table['REASON'].dtype.itemsize // 4)}")
+    hdu = fits.table_to_hdu(table)
+    hdu.name = "OBSERVATIONS"
+    return hdu
+
+
+def rows_from_hdu(hdu: fits.BinTableHDU) -> list[LedgerRow]:
+    """Rows of a ledger written by `ledger_hdu`.
+
+    Parameters
+    ----------
+    hdu : astropy.io.fits.BinTableHDU
+        HDU ``OBSERVATIONS`` of a model file.
+
+    Returns
+    -------
+    list of LedgerRow
+        Its rows.
+    """
+    kinds = {"int": int, "float": float, "str": str}
+    return [
+        LedgerRow(**{field.name: kinds[str(field.type)](row[field.name.upper()]) for field in fields(LedgerRow)})
+        for row in hdu.data
+    ]

@@ -1,0 +1,260 @@
+"""Make background models of all groups of a data store."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gpucube.arrays.backend import Backend, get_backend
+from gpucube.cubes.background import BackgroundModel, axes_2015, make_background_model
+from gpucube.cubes.fits import write_image, write_table
+from gpucube.errors import DataError, GpucubeError, ObservationError, OutputError
+from gpucube.files import open_fits, write_whole
+from gpucube.observations.groups import ObservationGroups
+from gpucube.observations.store import DataStore
+from gpucube.pipeline.fill import Axes, FilledGroup, fill_group, read_observations
+from gpucube.pipeline.ledger import LedgerRow, ledger_ecsv, ledger_hdu, rows_from_hdu
+from gpucube.pipeline.output import (
+    LEDGER,
+    image_file,
+    prepare_folder,
+    table_file,
+    write_groups,
+    write_observations,
+)
+from gpucube.pipeline.select import Selection, select_observations
+from gpucube.pipeline.settings import Settings
+
+__all__ = ["Summary", "make_models"]
+
+log = logging.getLogger(__name__)
+
+# FITS keyword by which --resume knows a finished model.
+FINGERPRINT = "GPCBSET"
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What a run did.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Output folder.
+    rows : list of LedgerRow
+        The ledger.
+    groups : ObservationGroups
+        The groups.
+    models : dict of int to pathlib.Path
+        Table file of the model of each group that has one.
+    """
+
+    folder: Path
+    rows: list[LedgerRow]
+    groups: ObservationGroups
+    models: dict[int, Path]
+
+    @property
+    def n_skipped(self) -> int:
+        """Number of observations that could not be used."""
+        return sum(row.status == "skipped" for row in self.rows)
+
+
+def make_models(
+    data: str | Path,
+    out: str | Path,
+    scheme: str = "auto",
+    settings: Settings | None = None,
+    groups: ObservationGroups | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Summary:
+    """Make background models and write them to a folder.
+
+    Parameters
+    ----------
+    data : path-like
+        Folder of event lists.
+    out : path-like
+        Output folder.
+    scheme : {"auto", "HESS", "GADF"}
+        Naming scheme of `data`.
+    settings : Settings, optional
+        What to make, and how.
+    groups : ObservationGroups, optional
+        Groups of observations; those of 2015 if not given.
+    progress : function (done, total)
+        Called after each observation with the number of observations done and their total.
+
+    Returns
+    -------
+    Summary
+        What was done.
+
+    Raises
+    ------
+    DataError, OptionError, BackendError
+        The data store, the settings or the array library cannot be used.
+    OutputError
+        Writing to the output folder would lose something.
+    ObservationError
+        An observation cannot be used, and `strict` is set.
+    GpucubeError
+        No observation is left.
+    """
+    settings = settings or Settings()
+    store = DataStore.open(data, scheme)
+    backend = get_backend(settings.backend)
+    selection = select_observations(store, settings, groups)
+    folder = Path(out)
+    if folder.resolve() == store.path.resolve():
+        raise OutputError(f"{folder} is the data store itself; name another folder for the models")
+    prepare_folder(folder, overwrite=settings.overwrite, resume=settings.resume)
+    write_observations(folder, selection.kept, selection.grouped)
+    write_groups(folder, selection.groups)
+    run = _Run(store, folder, backend, settings, selection, progress)
+    models = run.make_all()
+    summary = Summary(folder, run.rows, selection.groups, models)
+    write_whole(folder / LEDGER, ledger_ecsv(summary.rows).encode())
+    if not models:
+        raise GpucubeError(
+            f"no observation is left to make a model of: {_counts_by_status(summary.rows)}; "
+            f"{folder / LEDGER} has the reasons"
+        )
+    return summary
+
+
+def _counts_by_status(rows: list[LedgerRow]) -> str:
+    statuses = [row.status for row in rows]
+    return ", ".join(f"{statuses.count(status)} {status}" for status in sorted(set(statuses)))
+
+
+class _Run:
+    """State of one run: the ledger grows group by group."""
+
+    def __init__(
+        self,
+        store: DataStore,
+        folder: Path,
+        backend: Backend,
+        settings: Settings,
+        selection: Selection,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        self.store, self.folder, self.backend, self.settings = store, folder, backend, settings
+        self.groups = selection.groups
+        self.members = selection.indices_by_group()
+        self.rows = list(selection.rows)
+        self._progress, self._done = progress, 0
+
+    def make_all(self) -> dict[int, Path]:
+        models = {}
+        with _executor(self.settings.workers) as executor:
+            for group_id, indices in self.members.items():
+                rows = [self.rows[index] for index in indices]
+                path = table_file(self.folder, group_id)
+                finished = self._finished_rows(path, rows) if self.settings.resume else None
+                new_rows = finished or self._make_group(group_id, rows, executor)
+                for index, row in zip(indices, new_rows, strict=True):
+                    self.rows[index] = row
+                if any(row.status == "used" for row in new_rows):
+                    models[group_id] = path
+        return models
+
+    def _finished_rows(self, path: Path, rows: list[LedgerRow]) -> list[LedgerRow] | None:
+        """Ledger of a group whose files are there and were made with these settings."""
+        if not path.is_file() or not image_file(self.folder, rows[0].group_id).is_file():
+            return None
+        try:
+            with open_fits(path) as hdus:
+                if hdus["BACKGROUND"].header.get(FINGERPRINT) != self._fingerprint(rows):
+                    raise OutputError(f"{path} was made with other settings or observations; use --overwrite")
+                finished = rows_from_hdu(hdus["OBSERVATIONS"])
+        except (DataError, KeyError):
+            return None
+        log.info("group %d: finished before", rows[0].group_id)
+        for _ in finished:
+            self._step()
+        return finished
+
+    def _fingerprint(self, rows: list[LedgerRow]) -> str:
+        return self.settings.fingerprint([row.obs_id for row in rows])
+
+    def _make_group(self, group_id: int, rows: list[LedgerRow], executor: Executor | None) -> list[LedgerRow]:
+        tasks = [(row.obs_id, self.store.files[row.obs_id]) for row in rows]
+        observations = read_observations(tasks, self.settings.align, executor, self.settings.workers)
+        group = fill_group(
+            rows, observations, self._axes(rows), self.settings.threshold, self.backend, self._skip, self._step
+        )
+        n_used = sum(row.status == "used" for row in group.rows)
+        if n_used:
+            self._write(group_id, n_used, group)
+        else:
+            log.warning("group %d (%s): no usable observation, no model", group_id, self.groups.describe(group_id))
+        return group.rows
+
+    def _axes(self, rows: list[LedgerRow]) -> Axes:
+        if self.settings.method != "mayer2015":
+            return axes_2015(len(rows))
+        thresholds = []
+        for row in rows:
+            try:
+                thresholds.append(self.store.threshold(row.obs_id))
+            except ObservationError:
+                continue  # it is reported when its events are read
+        usable = [threshold for threshold in thresholds if threshold > 0]
+        return axes_2015(len(rows), min(usable)) if usable else axes_2015(len(rows))
+
+    def _write(self, group_id: int, n_used: int, group: FilledGroup) -> None:
+        settings = self.settings
+        exposure_time = group.livetime if settings.rate_per == "livetime" else group.ontime
+        model = make_background_model(
+            group.counts, group.livetime, exposure_time, group.n_counts, self.backend, settings.method
+        )
+        model = _on_host(model, settings.align)
+        meta = {"GROUP_ID": group_id, "NOBS": n_used, "THRESRUL": settings.threshold}
+        model = replace(model, meta=model.meta | meta | {FINGERPRINT: self._fingerprint(group.rows)})
+        write_image(model, image_file(self.folder, group_id))
+        write_table(model, table_file(self.folder, group_id), (ledger_hdu(group.rows),))
+        log.debug("group %d (%s): %d counts", group_id, self.groups.describe(group_id), group.n_counts)
+
+    def _skip(self, obs_id: int, error: ObservationError) -> None:
+        if self.settings.strict:
+            raise ObservationError(
+                f"observation {obs_id}: {error.problem}", error.path, error.hdu, error.column, error.remedy
+            ) from error
+        log.warning("observation %d skipped: %s", obs_id, error)
+
+    def _step(self) -> None:
+        self._done += 1
+        self._progress(self._done, sum(map(len, self.members.values())))
+
+
+def _on_host(model: BackgroundModel, align: str) -> BackgroundModel:
+    counts, livetime = (cube.on_host() if cube else None for cube in (model.counts, model.livetime))
+    return replace(model, rate=model.rate.on_host(), counts=counts, livetime=livetime, fov_align=align)
+
+
+@contextmanager
+def _executor(workers: int) -> Iterator[Executor | None]:
+    if workers == 1:
+        yield None
+        return
+    # Not forked: a CUDA context does not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as executor:
+        try:
+            yield executor
+        except BrokenProcessPool as error:
+            raise GpucubeError(
+                "a worker process died: out of memory? In a script of your own, call make_models under "
+                "if __name__ == '__main__', or with workers=1"
+            ) from error
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -1,0 +1,135 @@
+"""The output folder: names of files, and what may be replaced in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from astropy.io import fits
+
+from gpucube.cubes.fits import CREATOR
+from gpucube.errors import DataError, OutputError
+from gpucube.files import PARTIAL_SUFFIX, fits_bytes, open_fits, write_whole
+from gpucube.observations.groups import ObservationGroups
+from gpucube.observations.table import ObservationTable
+
+__all__ = ["GROUPS", "LEDGER", "image_file", "prepare_folder", "table_file", "write_groups", "write_observations"]
+
+OBSERVATIONS = "bg_observation_table.fits.gz"
+GROUPED_OBSERVATIONS = "bg_observation_table_grouped.fits.gz"
+GROUPS = "bg_observation_groups.ecsv"
+LEDGER = "bg_event_ledger.ecsv"
+MODEL = re.compile(r"bg_cube_model_group\d+_(table|image)\.fits\.gz")
+
+
+def table_file(folder: Path, group_id: int) -> Path:
+    """Path of the table file of a model.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Output folder.
+    group_id : int
+        Group.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+    """
+    return folder / f"bg_cube_model_group{group_id}_table.fits.gz"
+
+
+def image_file(folder: Path, group_id: int) -> Path:
+    """Path of the image file of a model.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Output folder.
+    group_id : int
+        Group.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+    """
+    return folder / f"bg_cube_model_group{group_id}_image.fits.gz"
+
+
+def prepare_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
+    """Make sure that nothing is lost, and that nothing old is taken for new.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Output folder; made if it is missing.
+    overwrite : bool
+        Whether to delete models that gpucube wrote.
+    resume : bool
+        Whether to leave them for `make_models` to look at.
+
+    Raises
+    ------
+    OutputError
+        There are models and neither is asked for, or a file in the way is not by gpucube.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; name a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for partial in folder.glob(f".bg_*{PARTIAL_SUFFIX}"):
+        partial.unlink(missing_ok=True)
+    fixed = (OBSERVATIONS, GROUPED_OBSERVATIONS, GROUPS, LEDGER)
+    present = sorted(path for path in folder.iterdir() if path.name in fixed or MODEL.fullmatch(path.name))
+    if present and not (overwrite or resume):
+        raise OutputError(
+            f"{folder} holds {len(present)} files of an earlier run; name another folder, add --overwrite to "
+            "replace them, or --resume to go on from the finished groups"
+        )
+    for path in present:
+        if not _is_ours(path):
+            raise OutputError(f"{path} is in the way, and gpucube did not write it; move it or name another folder")
+    if overwrite:
+        for path in present:
+            path.unlink()
+
+
+def _is_ours(path: Path) -> bool:
+    if path.suffix == ".ecsv":
+        head = path.read_text(encoding="utf-8", errors="replace")[:20_000]
+        return "creator: gpucube" in head
+    try:
+        with open_fits(path) as hdus:
+            return str(hdus[0].header.get("CREATOR", "")).startswith("gpucube")
+    except DataError:
+        return False
+
+
+def write_observations(folder: Path, kept: ObservationTable, grouped: ObservationTable) -> None:
+    """Write the selected observations, without and with their groups.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Output folder.
+    kept, grouped : ObservationTable
+        Tables to write.
+    """
+    for name, table in ((OBSERVATIONS, kept), (GROUPED_OBSERVATIONS, grouped)):
+        primary = fits.PrimaryHDU()
+        primary.header["CREATOR"] = CREATOR
+        write_whole(folder / name, fits_bytes(fits.HDUList([primary, table.to_hdu()]), compress=True))
+
+
+def write_groups(folder: Path, groups: ObservationGroups) -> None:
+    """Write the definition of the groups.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Output folder.
+    groups : ObservationGroups
+        The groups.
+    """
+    write_whole(folder / GROUPS, groups.to_ecsv(creator=CREATOR).encode())

@@ -1,0 +1,186 @@
+"""Decide for every observation of a table whether it is used, and in which group."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+
+from gpucube.errors import ObservationError, OptionError
+from gpucube.observations.catalog import SourceCatalog, near_source
+from gpucube.observations.columns import column_values
+from gpucube.observations.groups import ObservationGroups
+from gpucube.observations.store import DataStore
+from gpucube.observations.table import ObservationTable, select_linspace
+from gpucube.pipeline.ledger import LedgerRow
+from gpucube.pipeline.settings import Settings
+
+__all__ = ["Selection", "open_catalog", "select_observations"]
+
+log = logging.getLogger(__name__)
+
+TEST_OBSERVATIONS = 100
+TEST_SOURCES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Observations that are to be used, and what became of the others.
+
+    Attributes
+    ----------
+    rows : list of LedgerRow
+        One row per row of the input table, in its order; those with status ``used`` are still to be read.
+    kept : ObservationTable
+        Observations that are far from all sources.
+    groups : ObservationGroups
+        The groups.
+    group_ids : numpy.ndarray of int64, shape (len(kept),)
+        Group of each of them, -1 if none.
+    """
+
+    rows: list[LedgerRow]
+    kept: ObservationTable
+    groups: ObservationGroups
+    group_ids: np.ndarray
+
+    @property
+    def grouped(self) -> ObservationTable:
+        """The kept observations with a column GROUP_ID."""
+        table = self.kept.copy()
+        table["GROUP_ID"] = self.group_ids
+        return table
+
+    def indices_by_group(self) -> dict[int, list[int]]:
+        """Indices in `rows` of the observations of each group that has any, in the order of GROUP_ID.
+
+        Returns
+        -------
+        dict of int to list of int
+            Indices by group.
+        """
+        members: dict[int, list[int]] = {}
+        for index, row in enumerate(self.rows):
+            if row.status == "used":
+                members.setdefault(row.group_id, []).append(index)
+        return dict(sorted(members.items()))
+
+
+def open_catalog(name: str) -> SourceCatalog:
+    """Open the catalogue that a setting names.
+
+    Parameters
+    ----------
+    name : str
+        ``builtin``, ``none`` or a path.
+
+    Returns
+    -------
+    SourceCatalog
+        The sources.
+    """
+    if name == "none":
+        return SourceCatalog.empty()
+    return SourceCatalog.builtin() if name == "builtin" else SourceCatalog.read(name)
+
+
+def select_observations(store: DataStore, settings: Settings, groups: ObservationGroups | None = None) -> Selection:
+    """Drop observations that are damaged or near to a source, and group the others.
+
+    Parameters
+    ----------
+    store : DataStore
+        Observations.
+    settings : Settings
+        Of these, `catalog`, `test` and `strict`.
+    groups : ObservationGroups, optional
+        Groups; those of 2015 if not given.
+
+    Returns
+    -------
+    Selection
+        What becomes of each observation.
+
+    Raises
+    ------
+    OptionError
+        The table has no observations.
+    ObservationError
+        An observation cannot be used, and `strict` is set.
+    """
+    table = store.table
+    if not len(table):
+        raise OptionError(f"{store.path}: the observation table is empty")
+    groups = groups or (ObservationGroups.test() if settings.test else ObservationGroups.default())
+    rows = [_first_row(table, index) for index in range(len(table))]
+    rows = _mark(rows, _bad_rows(table), "skipped")
+    _report_skipped(rows, store, settings.strict)
+    rows = _mark(rows, _left_out_by_test(table, rows) if settings.test else {}, "ungrouped")
+    rows = _mark(rows, _sources_near(table, rows, settings), "near_source")
+    used = [index for index, row in enumerate(rows) if row.status == "used"]
+    kept = table[used]
+    group_ids = groups.group_ids(kept) if used else np.array([], dtype=np.int64)
+    for index, group_id in zip(used, group_ids, strict=True):
+        rows[index] = replace(rows[index], group_id=int(group_id))
+    axes = ", ".join(axis.name for axis in groups.axes)
+    outside = {i: f"outside the groups in {axes}" for i, group_id in zip(used, group_ids, strict=True) if group_id < 0}
+    return Selection(_mark(rows, outside, "ungrouped"), kept, groups, group_ids)
+
+
+def _first_row(table: ObservationTable, index: int) -> LedgerRow:
+    livetime, ontime = (
+        float(table[name][index]) if name in table.colnames else math.nan for name in ("LIVETIME", "ONTIME")
+    )
+    return LedgerRow(int(table["OBS_ID"][index]), livetime=livetime, ontime=ontime)
+
+
+def _mark(rows: list[LedgerRow], reasons: dict[int, str], status: str) -> list[LedgerRow]:
+    return [
+        replace(row, status=status, reason=reasons[index]) if index in reasons else row
+        for index, row in enumerate(rows)
+    ]
+
+
+def _bad_rows(table: ObservationTable) -> dict[int, str]:
+    lon, lat = (column_values(table, name, "deg") for name in ("RA_PNT", "DEC_PNT"))
+    first: dict[int, int] = {}
+    reasons = {}
+    for index, obs_id in enumerate(np.asarray(table["OBS_ID"]).tolist()):
+        if first.setdefault(obs_id, index) != index:
+            reasons[index] = f"duplicate OBS_ID {obs_id}: row {first[obs_id] + 1} of the table has it, too"
+        elif not (np.isfinite(lon[index]) and abs(lat[index]) <= 90):
+            reasons[index] = f"pointing is no position: RA_PNT {lon[index]}, DEC_PNT {lat[index]} deg"
+    return reasons
+
+
+def _report_skipped(rows: list[LedgerRow], store: DataStore, strict: bool) -> None:
+    for row in rows:
+        if row.status == "skipped":
+            if strict:
+                raise ObservationError(f"observation {row.obs_id}: {row.reason}", store.path)
+            log.warning("observation %d skipped: %s", row.obs_id, row.reason)
+
+
+def _left_out_by_test(table: ObservationTable, rows: list[LedgerRow]) -> dict[int, str]:
+    usable = [index for index, row in enumerate(rows) if row.status == "used"]
+    chosen = select_linspace(table[usable], TEST_OBSERVATIONS)
+    wanted = set(np.asarray(chosen["OBS_ID"]).tolist())
+    reason = f"not one of the {TEST_OBSERVATIONS} observations of a test"
+    return {index: reason for index in usable if rows[index].obs_id not in wanted}
+
+
+def _sources_near(table: ObservationTable, rows: list[LedgerRow], settings: Settings) -> dict[int, str]:
+    catalog = open_catalog(settings.catalog)
+    if settings.test:
+        catalog = catalog.head(TEST_SOURCES)
+    pointing: SkyCoord = table.pointing
+    near, source = near_source(catalog, pointing)
+    return {
+        index: f"{pointing[index].separation(catalog.positions[source[index]]).deg:.2f} deg from "
+        f"{catalog.names[source[index]]}"
+        for index in np.flatnonzero(near).tolist()
+        if rows[index].status == "used"
+    }

@@ -1,0 +1,224 @@
+"""Pictures of background models, as PNG files."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import astropy.units as u
+import numpy as np
+
+from gpucube.cubes.background import RATE_UNIT, BackgroundModel
+from gpucube.cubes.cube import Cube
+from gpucube.errors import OptionError
+from gpucube.files import write_whole
+
+# Pictures are an extra: matplotlib is loaded when the first is drawn.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_model"]
+
+RATE_LABEL = r"rate (s$^{-1}$ TeV$^{-1}$ sr$^{-1}$)"
+PANELS_PER_ROW = 5
+# An image shows rates down to this share of its largest one.
+DYNAMIC_RANGE = 1e-3
+# Offsets in deg of the rings whose spectra are drawn, and the half of their width.
+RING_OFFSETS = (0.0, 1.0, 2.0, 3.0)
+RING_HALF_WIDTH = 0.5
+NO_EXPOSURE_COLOR = "0.75"
+
+
+def plot_model(model: BackgroundModel, folder: str | Path, stem: str) -> list[Path]:
+    """Draw the energy images and the spectra of a model.
+
+    Parameters
+    ----------
+    model : BackgroundModel
+        Model on any device.
+    folder : path-like
+        Existing folder for the pictures.
+    stem : str
+        Their names are this and ``_images.png`` or ``_spectra.png``; files of these names are replaced.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The pictures: rate images for all energy bins, and the rate and counts against energy.
+
+    Raises
+    ------
+    OptionError
+        Matplotlib is not installed.
+    """
+    rate = _exposed_rate(model)
+    figures = {"images": _draw_images(model, rate), "spectra": _draw_spectra(model, rate)}
+    paths = []
+    for name, figure in figures.items():
+        path = Path(folder) / f"{stem}_{name}.png"
+        write_whole(path, _png(figure))
+        paths.append(path)
+    return paths
+
+
+def _exposed_rate(model: BackgroundModel) -> np.ndarray:
+    """Rate on the host in `RATE_UNIT`; NaN without exposure, also where a file has the floor there."""
+    rate = model.rate.quantity.to_value(RATE_UNIT)
+    return rate if model.livetime is None else np.where(model.livetime.quantity.value > 0, rate, np.nan)
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise OptionError("pictures need matplotlib: pip install gpucube[plot]") from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    # Without the version of matplotlib inside, the same model gives the same bytes for longer.
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _title(model: BackgroundModel) -> str:
+    group = [f"group {model.meta['GROUP_ID']}"] if "GROUP_ID" in model.meta else []
+    method = [f"method {model.meta['METHOD']}"] if "METHOD" in model.meta else []
+    parts = ["Background rate", *group, *method, f"aligned with {model.fov_align}", f"per {model.rate_per.lower()}"]
+    return " · ".join(parts)
+
+
+def _energy_range(low: float, high: float) -> str:
+    return f"{low:.3g} – {high:.3g} TeV"
+
+
+def _draw_images(model: BackgroundModel, rate: np.ndarray) -> Figure:
+    """One panel per energy bin, each with its own logarithmic colours, for rates fall steeply with energy."""
+    energy, dety, detx = (axis.edges_in(unit) for axis, unit in zip(model.axes, ("TeV", "deg", "deg"), strict=True))
+    n_columns = min(PANELS_PER_ROW, rate.shape[0])
+    n_rows = math.ceil(rate.shape[0] / n_columns)
+    figure = _new_figure(max(3.2 * n_columns, 6.4), 2.6 * n_rows + 1.0)
+    panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel, image, low, high in zip(panels, rate, energy[:-1], energy[1:], strict=False):
+        _draw_image(panel, image, detx, dety)
+        panel.set_title(_energy_range(low, high), fontsize="medium")
+    for panel in panels[rate.shape[0] :]:
+        panel.set_visible(False)
+    # Where the last row is not full, the panels above the gap are the lowest of their columns.
+    for panel in panels[max(rate.shape[0] - n_columns, 0) : rate.shape[0]]:
+        panel.tick_params(labelbottom=True)
+    figure.suptitle(f"{_title(model)}\ncolours: {RATE_LABEL}; grey: no exposure")
+    figure.supxlabel("DETX (deg)")
+    figure.supylabel("DETY (deg)")
+    return figure
+
+
+def _draw_image(panel: Axes, image: np.ndarray, detx: np.ndarray, dety: np.ndarray) -> None:
+    panel.set_facecolor(NO_EXPOSURE_COLOR)
+    panel.set_aspect("equal")
+    panel.set(xlim=(detx[0], detx[-1]), ylim=(dety[0], dety[-1]))
+    exposed = np.isfinite(image)
+    highest = float(image[exposed].max(initial=0.0))
+    empty = highest <= 0
+    if empty:
+        text, color = ("no counts", "white") if exposed.any() else ("no exposure", "black")
+        panel.text(0.5, 0.5, text, color=color, transform=panel.transAxes, ha="center", va="center")
+        highest = 1.0
+    lowest = float(np.clip(image[image > 0].min(initial=highest), DYNAMIC_RANGE * highest, 0.8 * highest))
+    # Rates of 0 get the lowest colour; only NaN stays unpainted.
+    painted = np.where(exposed, np.maximum(image, lowest), np.nan)
+    mesh = panel.pcolormesh(detx, dety, painted, norm="log", vmin=lowest, vmax=highest)
+    bar = panel.figure.colorbar(mesh, ax=panel, pad=0.02)
+    _label_ticks(bar, lowest, highest)
+    if empty:
+        bar.ax.set_visible(False)  # made nonetheless, so that all panels have the same size
+
+
+def _label_ticks(bar: Any, lowest: float, highest: float) -> None:
+    """Label at least three values: decades, and where there are fewer, values between them."""
+    from matplotlib.ticker import NullLocator
+
+    decades = 10.0 ** np.arange(math.floor(math.log10(lowest)), math.ceil(math.log10(highest)) + 1)
+    for steps in ([1.0], [1.0, 3.0], [1.0, 2.0, 5.0], np.arange(1, 10, 0.5), np.arange(1, 10, 0.1)):
+        ticks = np.outer(decades, steps).ravel()
+        ticks = ticks[(ticks >= lowest) & (ticks <= highest)]
+        if ticks.size >= 3:
+            break
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.set_ticks(ticks, labels=[_scientific(value) for value in ticks])
+    bar.ax.tick_params(labelsize="x-small")
+
+
+def _scientific(value: float) -> str:
+    if 0.01 <= value < 1000:
+        return f"{value:.3g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    factor = "" if mantissa == "1.0" else rf"{mantissa.removesuffix('.0')}\times"
+    return f"${factor}10^{{{int(exponent)}}}$"
+
+
+def _rings(cube: Cube) -> dict[str, np.ndarray]:
+    """Bins of each ring, shape (n_dety, n_detx), by its name; without the rings that the cube has no bins in."""
+    lat, lon = (axis.centers * axis.unit.to(u.rad) for axis in cube.axes[1:])
+    offset = np.rad2deg(np.arccos(np.cos(lat)[:, None] * np.cos(lon)))
+    rings = {
+        f"{center - RING_HALF_WIDTH:g}° – {center + RING_HALF_WIDTH:g}°" if center else f"< {RING_HALF_WIDTH:g}°": (
+            offset >= center - RING_HALF_WIDTH
+        )
+        & (offset < center + RING_HALF_WIDTH)
+        for center in RING_OFFSETS
+    }
+    return {name: bins for name, bins in rings.items() if bins.any()}
+
+
+def _draw_spectra(model: BackgroundModel, rate: np.ndarray) -> Figure:
+    figure = _new_figure(11.0 if model.counts else 6.0, 4.6)
+    panels = figure.subplots(1, 2 if model.counts else 1, squeeze=False)[0]
+    figure.suptitle(_title(model))
+    _draw_rates(panels[0], model, rate)
+    if model.counts:
+        _draw_counts(panels[1], model.counts)
+    edges = model.axes[0].edges_in("TeV")
+    for panel in panels:
+        panel.set(xscale="log", xlabel="energy (TeV)", xlim=(edges[0], edges[-1]))
+        panel.grid(alpha=0.3)
+    return figure
+
+
+def _draw_rates(panel: Axes, model: BackgroundModel, rate: np.ndarray) -> None:
+    """Mean rate of each ring, with Poisson errors of the counts in it."""
+    edges = model.axes[0].edges_in("TeV")
+    centers = np.sqrt(edges[:-1] * edges[1:])
+    weight = np.where(np.isfinite(rate), model.rate.bin_volume, 0.0)
+    counts = None if model.counts is None else model.counts.quantity.value
+    for name, bins in _rings(model.rate).items():
+        exposure = weight[:, bins].sum(axis=1)
+        total = (np.nan_to_num(rate) * weight)[:, bins].sum(axis=1)
+        mean = np.full(total.shape, np.nan)
+        np.divide(total, exposure, out=mean, where=total > 0)
+        n = np.zeros(mean.shape) if counts is None else counts[:, bins].sum(axis=1)
+        # Poisson errors of the logarithm. Where only smoothing has put a rate, there are no counts and no bar.
+        factor = np.exp(np.where(n > 0, 1 / np.sqrt(np.maximum(n, 1)), 0.0))
+        error = mean * np.stack([1 - 1 / factor, factor - 1])
+        panel.errorbar(centers, mean, yerr=error, fmt="o-", ms=3, lw=1, capsize=2, label=name)
+    panel.set_ylabel(RATE_LABEL)
+    panel.legend(title="offset", fontsize="small")
+    if np.nanmax(rate, initial=0.0) > 0:
+        panel.set_yscale("log")
+
+
+def _draw_counts(panel: Axes, cube: Cube) -> None:
+    counts = cube.quantity.value.sum(axis=(1, 2))
+    panel.stairs(counts, cube.axes[0].edges_in("TeV"), lw=1.5, label=f"{int(counts.sum()):,} events")
+    panel.set_ylabel("counts per energy bin")
+    panel.legend()
+    if counts.any():
+        panel.set_yscale("log")
+        panel.set_ylim(bottom=0.5)

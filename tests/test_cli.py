@@ -1,0 +1,145 @@
+"""The command line, as a user calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from astropy.table import Table
+from click.testing import CliRunner, Result
+
+from gpucube import cli as cli_module
+from gpucube.arrays.backend import backend_statuses
+from gpucube.cli import cli
+from tests.stores import DAMAGES, copy_store, event_file
+
+COMMANDS = sorted(cli.commands)
+WORKING = {status.name for status in backend_statuses() if status.works}
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def test_commands() -> None:
+    assert {"make-models", "make-test-dataset", "info", "backends", "demo", "plot"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_examples(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "Example" in result.output
+    assert f"gpucube {command}" in result.output
+
+
+def test_make_models_info_and_plot(store: Path, tmp_path: Path) -> None:
+    result = run("make-models", store, "gadf", tmp_path / "out", "--catalog", "none", "--backend", "auto", "--test")
+    assert result.exit_code == 0, result.output
+    assert "8 observations: 8 used" in result.output
+    assert ("backend auto: NumPy" in result.output) == ("cupy" not in WORKING)
+    model = sorted((tmp_path / "out").glob("bg_cube_model_*_table.fits.gz"))[0]
+    for path, word in ((store, "scheme GADF"), (model, "background model")):
+        result = run("info", path)
+        assert result.exit_code == 0, result.output
+        assert word in result.output
+    result = run("plot", model, "--out", tmp_path / "pictures")
+    assert result.exit_code == 0, result.output
+    assert len(list((tmp_path / "pictures").glob("*.png"))) >= 2
+
+
+def test_michi_is_mayer2015(store: Path, tmp_path: Path) -> None:
+    assert run("make-models", store, "auto", tmp_path / "a", "--catalog", "none", "--a-la-michi").exit_code == 0
+    assert (
+        run("make-models", store, "auto", tmp_path / "b", "--catalog", "none", "--method", "mayer2015").exit_code == 0
+    )
+    names = [path.name for path in (tmp_path / "a").iterdir()]
+    assert names
+    assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
+
+
+def test_skipped_observation_is_status_3(store: Path, tmp_path: Path) -> None:
+    damaged = copy_store(store, tmp_path / "data")
+    DAMAGES["truncated"][0](event_file(damaged, 2))
+    result = run("make-models", damaged, "auto", tmp_path / "out", "--catalog", "none")
+    assert result.exit_code == 3
+    assert "observation 2 skipped" in result.output
+    assert (Table.read(tmp_path / "out" / "bg_event_ledger.ecsv")["STATUS"] == "skipped").sum() == 1
+    result = run("make-models", damaged, "auto", tmp_path / "strict", "--catalog", "none", "--strict")
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("make-models", "nowhere", "auto", "out"), "nowhere"),
+        (("make-models", "{empty}", "auto", "out"), "no index file"),
+        (("make-models", "{empty}", "HESS", "out"), "runinfo"),
+        (("make-models", "{store}", "auto", "{tmp}/x", "--catalog", "{tmp}/none.fits"), "none.fits"),
+        (("make-models", "{store}", "auto", "{store}/obs-index.fits.gz", "--catalog", "none"), "is a file"),
+        (("info", "{tmp}/nothing.fits"), "no such file"),
+        (("info", "{store}/obs-index.fits.gz"), "no 3-D background model"),
+        (("plot", "{tmp}/nothing.fits"), "no such file"),
+    ],
+)
+def test_user_errors_are_one_line_and_status_1(
+    arguments: tuple[str, ...], word: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    result = run(*(text.format(store=store, tmp=tmp_path, empty=tmp_path / "empty") for text in arguments))
+    assert result.exit_code == 1
+    lines = [line for line in result.output.splitlines() if "gpucube: error:" in line]
+    assert len(lines) == 1
+    assert word in lines[0]
+    assert "Traceback" not in result.output
+
+
+def test_usage_is_status_2() -> None:
+    assert run("make-models").exit_code == 2
+    assert run("make-models", "a", "b", "c").exit_code == 2
+
+
+@pytest.mark.skipif("cupy" in WORKING, reason="there is a GPU")
+def test_no_gpu_is_one_line(store: Path, tmp_path: Path) -> None:
+    result = run("make-models", store, "auto", tmp_path / "out", "--backend", "cupy")
+    assert result.exit_code == 1
+    assert [line for line in result.output.splitlines() if line.startswith("gpucube: error: backend cupy:")]
+    assert "--backend numpy" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_bug_shows_no_traceback(monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
+    def broken(path: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(cli_module.DataStore, "open", broken)
+    result = run("info", store)
+    assert result.exit_code == 1
+    assert "unexpected ZeroDivisionError: oops" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_backends() -> None:
+    result = run("backends")
+    assert result.exit_code == 0
+    assert "numpy" in result.output
+    assert "array_api_strict" not in result.output
+
+
+def test_make_test_dataset(tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    arguments = ("make-test-dataset", out, "--n-obs", 2, "--trigger-rate", 1, "--scheme", "HESS")
+    assert run(*arguments).exit_code == 0
+    assert (out / "runinfo.fits").is_file()
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert "overwrite" in result.output
+    assert run(*arguments, "--overwrite").exit_code == 0
+
+
+def test_demo(tmp_path: Path) -> None:
+    for _ in range(2):
+        result = run("demo", tmp_path / "demo", "--backend", "numpy")
+        assert result.exit_code == 0, result.output
+    assert list((tmp_path / "demo" / "pictures").glob("*.png"))
