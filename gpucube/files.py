@@ -5,10 +5,14 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 
 from gpucube.errors import DataError
 
@@ -16,6 +20,18 @@ __all__ = ["PARTIAL_SUFFIX", "fits_bytes", "open_fits", "write_whole"]
 
 PARTIAL_SUFFIX = ".gpucube-partial"
 GZIP_MAGIC = b"\x1f\x8b"
+# What astropy and the decompression raise on damaged files
+READ_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    MemoryError,
+    zlib.error,
+    fits.VerifyError,
+)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -59,8 +75,9 @@ def fits_bytes(hdus: fits.HDUList, *, compress: bool) -> bytes:
     return gzip.compress(buffer.getvalue(), compresslevel=6, mtime=0) if compress else buffer.getvalue()
 
 
-def open_fits(path: Path) -> fits.HDUList:
-    """Open a FITS file for reading, compressed or not.
+@contextmanager
+def open_fits(path: Path) -> Iterator[fits.HDUList]:
+    """Open a FITS file for reading in a ``with`` statement, compressed or not.
 
     A compressed file is decompressed whole, so that its checksum is verified.
 
@@ -69,22 +86,27 @@ def open_fits(path: Path) -> fits.HDUList:
     path : pathlib.Path
         The file.
 
-    Returns
-    -------
+    Yields
+    ------
     astropy.io.fits.HDUList
         Open file; HDUs are parsed when they are asked for.
 
     Raises
     ------
     DataError
-        The file is missing, damaged or not FITS.
+        The file is missing, damaged or not FITS, also where that shows only inside the ``with`` statement.
     """
     try:
-        with path.open("rb") as file:
-            compressed = file.read(2) == GZIP_MAGIC
-        source = io.BytesIO(gzip.decompress(path.read_bytes())) if compressed else path
-        return fits.open(source, memmap=False)
+        with warnings.catch_warnings():
+            # Either only filling is missing at the end, or an error follows.
+            warnings.simplefilter("ignore", AstropyUserWarning)
+            with path.open("rb") as file:
+                compressed = file.read(2) == GZIP_MAGIC
+            source = io.BytesIO(gzip.decompress(path.read_bytes())) if compressed else path
+            with fits.open(source, memmap=False) as hdus:
+                yield hdus
     except FileNotFoundError as error:
         raise DataError("no such file", path) from error
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"cannot be read as FITS: {error}", path, remedy="is it damaged? copy it again") from error
+    except READ_ERRORS as error:
+        problem = f"cannot be read as FITS: {type(error).__name__}: {error}"
+        raise DataError(problem, path, remedy="is it damaged? copy it again") from error

@@ -55,14 +55,21 @@ def _share_2015(threshold: Array, energy_edges: Array) -> Array:
     return xp.astype(energy_edges[None, 1:] > threshold[:, None], xp.float64)
 
 
+# The last bin is closed: a threshold on its upper edge must leave out events there, which have no exposure.
+
+
 def _cut_at_threshold(threshold: Array, energy_edges: Array) -> Array:
-    return threshold
+    xp = array_namespace(threshold, energy_edges)
+    infinity = xp.full((1,), xp.inf, dtype=xp.float64, device=array_api_compat.device(energy_edges))
+    return xp.where(threshold == energy_edges[-1], xp.nextafter(energy_edges[-1:], infinity), threshold)
 
 
 def _cut_at_next_edge(threshold: Array, energy_edges: Array) -> Array:
     xp = array_namespace(threshold, energy_edges)
     infinity = xp.full((1,), xp.inf, dtype=xp.float64, device=array_api_compat.device(energy_edges))
-    return xp.take(xp.concat([energy_edges, infinity]), xp.searchsorted(energy_edges, threshold, side="left"))
+    above = xp.nextafter(energy_edges[-1:], infinity)
+    cuts = xp.concat([energy_edges[:-1], above, infinity])
+    return xp.take(cuts, xp.searchsorted(energy_edges, threshold, side="left"))
 
 
 THRESHOLD_RULES = {

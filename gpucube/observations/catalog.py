@@ -206,7 +206,7 @@ def _radius(table: Table, path: str | Path) -> NDArray[np.float64]:
     found = _columns_by_key(table)
     group = next((group for group in _RADII if group[0] in found), ())
     columns = [found[key] for key in group if key in found]
-    log.info("%s: source sizes from %s", path, " and ".join(columns) or "no column: all are points")
+    log.debug("%s: source sizes from %s", path, " and ".join(columns) or "no column: all are points")
     sizes = [column_values(table, name, "deg", path) for name in columns]
     return np.max([np.where(np.isnan(size), 0, size) for size in sizes], axis=0) if sizes else np.zeros(len(table))
 

@@ -25,6 +25,8 @@ __all__ = ["FovRotation", "altaz_rotation", "fov_matrix", "radec_rotation"]
 # Linear interpolation between matrices that differ by this angle is right to 0.4 arcsec.
 MAX_STEP = np.deg2rad(0.3)
 FIRST_STEP = 60.0  # s
+# Down to 4 ms: a pointing that passes the zenith turns by half a circle there, faster than any telescope.
+MAX_BISECTIONS = 14
 MIRROR_LONGITUDE = np.diag([1.0, -1.0, 1.0])
 
 
@@ -99,21 +101,22 @@ def altaz_rotation(
     FovRotation
         Rotations close enough in time for linear interpolation.
     """
-    n_nodes = 2 + int(max(stop - start, 1.0) / FIRST_STEP)
-    for _ in range(2):
-        times = np.linspace(start, max(stop, start + 1.0), n_nodes)
-        matrices = _altaz_matrices(ra, dec, reference + times * u.s, location)
-        step = _largest_step(matrices)
-        if step <= MAX_STEP:
+    times = np.linspace(start, max(stop, start + 1.0), 2 + int(max(stop - start, 1.0) / FIRST_STEP))
+    matrices = _altaz_matrices(ra, dec, reference + times * u.s, location)
+    for _ in range(MAX_BISECTIONS):
+        wide = _steps(matrices) > MAX_STEP
+        if not wide.any():
             break
-        # Near the zenith the field turns fast.
-        n_nodes = 1 + int(np.ceil((n_nodes - 1) * 1.2 * step / MAX_STEP))
+        # Near the zenith the field turns fast, for a short while.
+        times = np.sort(np.append(times, 0.5 * (times[1:] + times[:-1])[wide]))
+        matrices = _altaz_matrices(ra, dec, reference + times * u.s, location)
     return FovRotation(times, matrices)
 
 
-def _largest_step(matrices: np.ndarray) -> float:
+def _steps(matrices: np.ndarray) -> np.ndarray:
+    """Angles in rad between successive rotations."""
     cosine = 0.5 * (np.einsum("kij,kij->k", matrices[1:], matrices[:-1]) - 1)
-    return float(np.arccos(np.clip(cosine, -1, 1)).max())
+    return np.arccos(np.clip(cosine, -1, 1))
 
 
 def _altaz_matrices(ra: float, dec: float, times: Time, location: EarthLocation) -> np.ndarray:
@@ -126,9 +129,8 @@ def _altaz_matrices(ra: float, dec: float, times: Time, location: EarthLocation)
     from_sky = sky.cartesian.xyz.value[:, :, 0].T
     to_horizon = np.moveaxis(horizon.represent_as("unitspherical").to_cartesian().xyz.value, -1, 0)
     matrices = _best_rotations(from_sky, np.moveaxis(to_horizon, 1, 2))
-    center = matrices @ from_sky[-1]
-    to_fov = fov_matrix(np.arctan2(center[:, 1], center[:, 0]), np.arcsin(center[:, 2]))
-    return to_fov @ matrices
+    # The pointing's own azimuth, because next to the zenith that of the rotated vector would be arcminutes off.
+    return fov_matrix(horizon.az[-1].rad, horizon.alt[-1].rad) @ matrices
 
 
 def _best_rotations(from_vectors: np.ndarray, to_vectors: np.ndarray) -> np.ndarray:

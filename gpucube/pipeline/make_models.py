@@ -7,7 +7,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,6 +73,7 @@ def make_models(
     settings: Settings | None = None,
     groups: ObservationGroups | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    executor: Executor | None = None,
 ) -> Summary:
     """Make background models and write them to a folder.
 
@@ -90,6 +91,8 @@ def make_models(
         Groups of observations; those of 2015 if not given.
     progress : function (done, total)
         Called after each observation with the number of observations done and their total.
+    executor : concurrent.futures.Executor, optional
+        Where to read files, on this machine or another; a pool of `workers` processes if not given.
 
     Returns
     -------
@@ -118,7 +121,8 @@ def make_models(
     write_observations(folder, selection.kept, selection.grouped)
     write_groups(folder, selection.groups)
     run = _Run(store, folder, backend, settings, selection, progress)
-    models = run.make_all()
+    with _executor(settings.workers) if executor is None else nullcontext(executor) as reading:
+        models = run.make_all(reading)
     summary = Summary(folder, run.rows, selection.groups, models)
     write_whole(folder / LEDGER, ledger_ecsv(summary.rows).encode())
     if not models:
@@ -152,18 +156,17 @@ class _Run:
         self.rows = list(selection.rows)
         self._progress, self._done = progress, 0
 
-    def make_all(self) -> dict[int, Path]:
+    def make_all(self, executor: Executor | None) -> dict[int, Path]:
         models = {}
-        with _executor(self.settings.workers) as executor:
-            for group_id, indices in self.members.items():
-                rows = [self.rows[index] for index in indices]
-                path = table_file(self.folder, group_id)
-                finished = self._finished_rows(path, rows) if self.settings.resume else None
-                new_rows = finished or self._make_group(group_id, rows, executor)
-                for index, row in zip(indices, new_rows, strict=True):
-                    self.rows[index] = row
-                if any(row.status == "used" for row in new_rows):
-                    models[group_id] = path
+        for group_id, indices in self.members.items():
+            rows = [self.rows[index] for index in indices]
+            path = table_file(self.folder, group_id)
+            finished = self._finished_rows(path, rows) if self.settings.resume else None
+            new_rows = finished or self._make_group(group_id, rows, executor)
+            for index, row in zip(indices, new_rows, strict=True):
+                self.rows[index] = row
+            if any(row.status == "used" for row in new_rows):
+                models[group_id] = path
         return models
 
     def _finished_rows(self, path: Path, rows: list[LedgerRow]) -> list[LedgerRow] | None:

@@ -84,7 +84,10 @@ def open_catalog(name: str) -> SourceCatalog:
     """
     if name == "none":
         return SourceCatalog.empty()
-    return SourceCatalog.builtin() if name == "builtin" else SourceCatalog.read(name)
+    catalog = SourceCatalog.builtin() if name == "builtin" else SourceCatalog.read(name)
+    n_extended = int(np.count_nonzero(catalog.radius.value))
+    log.info("catalogue: %d sources, %d of them extended, from %s", len(catalog), n_extended, catalog.origin)
+    return catalog
 
 
 def select_observations(store: DataStore, settings: Settings, groups: ObservationGroups | None = None) -> Selection:
