@@ -20,14 +20,7 @@ from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import DataStore
 from gpucube.pipeline.fill import Axes, FilledGroup, fill_group, read_observations
 from gpucube.pipeline.ledger import LedgerRow, ledger_ecsv, ledger_hdu, rows_from_hdu
-from gpucube.pipeline.output import (
-    LEDGER,
-    image_file,
-    prepare_folder,
-    table_file,
-    write_groups,
-    write_observations,
-)
+from gpucube.pipeline.output import LEDGER, model_file, prepare_folder, write_groups, write_observations
 from gpucube.pipeline.select import Selection, select_observations
 from gpucube.pipeline.settings import Settings
 
@@ -160,7 +153,7 @@ class _Run:
         models = {}
         for group_id, indices in self.members.items():
             rows = [self.rows[index] for index in indices]
-            path = table_file(self.folder, group_id)
+            path = model_file(self.folder, group_id, "table")
             finished = self._finished_rows(path, rows) if self.settings.resume else None
             new_rows = finished or self._make_group(group_id, rows, executor)
             for index, row in zip(indices, new_rows, strict=True):
@@ -171,7 +164,7 @@ class _Run:
 
     def _finished_rows(self, path: Path, rows: list[LedgerRow]) -> list[LedgerRow] | None:
         """Ledger of a group whose files are there and were made with these settings."""
-        if not path.is_file() or not image_file(self.folder, rows[0].group_id).is_file():
+        if not path.is_file() or not model_file(self.folder, rows[0].group_id, "image").is_file():
             return None
         try:
             with open_fits(path) as hdus:
@@ -222,8 +215,8 @@ class _Run:
         model = _on_host(model, settings.align)
         meta = {"GROUP_ID": group_id, "NOBS": n_used, "THRESRUL": settings.threshold}
         model = replace(model, meta=model.meta | meta | {FINGERPRINT: self._fingerprint(group.rows)})
-        write_image(model, image_file(self.folder, group_id))
-        write_table(model, table_file(self.folder, group_id), (ledger_hdu(group.rows),))
+        write_image(model, model_file(self.folder, group_id, "image"))
+        write_table(model, model_file(self.folder, group_id, "table"), (ledger_hdu(group.rows),))
         log.debug("group %d (%s): %d counts", group_id, self.groups.describe(group_id), group.n_counts)
 
     def _skip(self, obs_id: int, error: ObservationError) -> None:

@@ -13,7 +13,7 @@ from gpucube.files import PARTIAL_SUFFIX, fits_bytes, open_fits, write_whole
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.table import ObservationTable
 
-__all__ = ["GROUPS", "LEDGER", "image_file", "prepare_folder", "table_file", "write_groups", "write_observations"]
+__all__ = ["LEDGER", "model_file", "prepare_folder", "write_groups", "write_observations"]
 
 OBSERVATIONS = "bg_observation_table.fits.gz"
 GROUPED_OBSERVATIONS = "bg_observation_table_grouped.fits.gz"
@@ -22,8 +22,8 @@ LEDGER = "bg_event_ledger.ecsv"
 MODEL = re.compile(r"bg_cube_model_group\d+_(table|image)\.fits\.gz")
 
 
-def table_file(folder: Path, group_id: int) -> Path:
-    """Path of the table file of a model.
+def model_file(folder: Path, group_id: int, kind: str) -> Path:
+    """Path of a file of the model of a group.
 
     Parameters
     ----------
@@ -31,31 +31,15 @@ def table_file(folder: Path, group_id: int) -> Path:
         Output folder.
     group_id : int
         Group.
+    kind : {"table", "image"}
+        Which file.
 
     Returns
     -------
     pathlib.Path
         The file.
     """
-    return folder / f"bg_cube_model_group{group_id}_table.fits.gz"
-
-
-def image_file(folder: Path, group_id: int) -> Path:
-    """Path of the image file of a model.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Output folder.
-    group_id : int
-        Group.
-
-    Returns
-    -------
-    pathlib.Path
-        The file.
-    """
-    return folder / f"bg_cube_model_group{group_id}_image.fits.gz"
+    return folder / f"bg_cube_model_group{group_id}_{kind}.fits.gz"
 
 
 def prepare_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
