@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import astropy.units as u
 import numpy as np
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_model"]
 
-RATE_LABEL = r"rate (s$^{-1}$ TeV$^{-1}$ sr$^{-1}$)"
+RATE_LABEL = "rate (s⁻¹ TeV⁻¹ sr⁻¹)"
+# Parsed much faster than the mathematical text of matplotlib.
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PANELS_PER_ROW = 5
+PANEL_WIDTH, PANEL_HEIGHT = 3.1, 2.5  # inches, with colour bar and title
 # An image shows rates down to this share of its largest one.
 DYNAMIC_RANGE = 1e-3
 # Offsets in deg of the rings whose spectra are drawn, and the half of their width.
@@ -70,13 +73,13 @@ def _exposed_rate(model: BackgroundModel) -> np.ndarray:
     return rate if model.livetime is None else np.where(model.livetime.quantity.value > 0, rate, np.nan)
 
 
-def _new_figure(width: float, height: float) -> Figure:
+def _new_figure(width: float, height: float, layout: Literal["constrained"] | None = None) -> Figure:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise OptionError("pictures need matplotlib: pip install gpucube[plot]") from error
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
@@ -104,19 +107,25 @@ def _draw_images(model: BackgroundModel, rate: np.ndarray) -> Figure:
     energy, dety, detx = (axis.edges_in(unit) for axis, unit in zip(model.axes, ("TeV", "deg", "deg"), strict=True))
     n_columns = min(PANELS_PER_ROW, rate.shape[0])
     n_rows = math.ceil(rate.shape[0] / n_columns)
-    figure = _new_figure(max(3.2 * n_columns, 6.4), 2.6 * n_rows + 1.0)
-    panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
+    width, height = max(PANEL_WIDTH * n_columns, 8.0), PANEL_HEIGHT * n_rows + 1.3
+    figure = _new_figure(width, height)
+    # Fixed margins (inches), because to lay out 20 panels by the size of their labels takes seconds.
+    grid = {"left": 0.75 / width, "right": 1 - 0.8 / width, "bottom": 0.65 / height, "top": 1 - 0.85 / height}
+    panels = figure.subplots(
+        n_rows, n_columns, sharex=True, sharey=True, squeeze=False, gridspec_kw=grid | {"wspace": 0.4, "hspace": 0.16}
+    ).ravel()
     for panel, image, low, high in zip(panels, rate, energy[:-1], energy[1:], strict=False):
         _draw_image(panel, image, detx, dety)
         panel.set_title(_energy_range(low, high), fontsize="medium")
+    panels[0].locator_params(nbins=5, steps=[1, 2, 5, 10])
     for panel in panels[rate.shape[0] :]:
         panel.set_visible(False)
     # Where the last row is not full, the panels above the gap are the lowest of their columns.
     for panel in panels[max(rate.shape[0] - n_columns, 0) : rate.shape[0]]:
         panel.tick_params(labelbottom=True)
-    figure.suptitle(f"{_title(model)}\ncolours: {RATE_LABEL}; grey: no exposure")
-    figure.supxlabel("DETX (deg)")
-    figure.supylabel("DETY (deg)")
+    figure.suptitle(f"{_title(model)}\ncolours: {RATE_LABEL}; grey: no exposure", y=1 - 0.1 / height)
+    figure.supxlabel("DETX (deg)", y=0.1 / height)
+    figure.supylabel("DETY (deg)", x=0.1 / width)
     return figure
 
 
@@ -135,10 +144,9 @@ def _draw_image(panel: Axes, image: np.ndarray, detx: np.ndarray, dety: np.ndarr
     # Rates of 0 get the lowest colour; only NaN stays unpainted.
     painted = np.where(exposed, np.maximum(image, lowest), np.nan)
     mesh = panel.pcolormesh(detx, dety, painted, norm="log", vmin=lowest, vmax=highest)
-    bar = panel.figure.colorbar(mesh, ax=panel, pad=0.02)
-    _label_ticks(bar, lowest, highest)
-    if empty:
-        bar.ax.set_visible(False)  # made nonetheless, so that all panels have the same size
+    if not empty:
+        bar = panel.figure.colorbar(mesh, cax=panel.inset_axes((1.03, 0, 0.05, 1)))
+        _label_ticks(bar, lowest, highest)
 
 
 def _label_ticks(bar: Any, lowest: float, highest: float) -> None:
@@ -160,8 +168,8 @@ def _scientific(value: float) -> str:
     if 0.01 <= value < 1000:
         return f"{value:.3g}"
     mantissa, exponent = f"{value:.1e}".split("e")
-    factor = "" if mantissa == "1.0" else rf"{mantissa.removesuffix('.0')}\times"
-    return f"${factor}10^{{{int(exponent)}}}$"
+    factor = "" if mantissa == "1.0" else f"{mantissa.removesuffix('.0')}×"
+    return f"{factor}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
 
 
 def _rings(cube: Cube) -> dict[str, np.ndarray]:
@@ -179,7 +187,7 @@ def _rings(cube: Cube) -> dict[str, np.ndarray]:
 
 
 def _draw_spectra(model: BackgroundModel, rate: np.ndarray) -> Figure:
-    figure = _new_figure(11.0 if model.counts else 6.0, 4.6)
+    figure = _new_figure(11.0 if model.counts else 6.0, 4.6, layout="constrained")
     panels = figure.subplots(1, 2 if model.counts else 1, squeeze=False)[0]
     figure.suptitle(_title(model))
     _draw_rates(panels[0], model, rate)

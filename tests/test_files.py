@@ -128,7 +128,7 @@ def test_truncated(tmp_path_factory: pytest.TempPathFactory, compress: bool, dat
     length = data.draw(st.integers(0, len(content) - 1))
     path = tmp_path_factory.mktemp("cut") / "a.fits"
     path.write_bytes(content[:length])
-    end_of_data = 2880 * 3 + 500 * 8
+    end_of_data = len(content) - 2 * 2880 + 500 * 8
     if not compress and length >= end_of_data:
         assert read(path) == pytest.approx(250)
     else:
@@ -145,11 +145,11 @@ def test_damaged_gzip(tmp_path_factory: pytest.TempPathFactory, position: int, b
     path = tmp_path_factory.mktemp("bad") / "a.fits"
     path.write_bytes(content)
     try:
-        assert read(path) == pytest.approx(250)
-    except DataError as error:
-        assert error.path == path
-    else:
-        assert position < 10
+        total = read(path)
+    except DataError:
+        return
+    assert total == pytest.approx(250)
+    assert position < 10
 
 
 def test_error_inside_the_with_statement_that_says_more_is_kept(tmp_path: Path) -> None:

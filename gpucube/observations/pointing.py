@@ -22,8 +22,8 @@ from astropy.utils import iers
 
 __all__ = ["FovRotation", "altaz_rotation", "fov_matrix", "radec_rotation"]
 
-# Linear interpolation between matrices that differ by this angle is right to 0.4 arcsec.
-MAX_STEP = np.deg2rad(0.3)
+# Linear interpolation between matrices that differ by this angle is right to 0.8 arcsec.
+MAX_STEP = np.deg2rad(0.45)
 FIRST_STEP = 60.0  # s
 # Down to 4 ms: a pointing that passes the zenith turns by half a circle there, faster than any telescope.
 MAX_BISECTIONS = 14

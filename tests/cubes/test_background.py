@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array_api_compat
 import astropy.units as u
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_arrays_stay_on_the_device(backend: Backend) -> None:
     _, counts, livetime = cubes(backend)
     model = make_background_model(counts, livetime, livetime, 3, backend)
     assert model.counts is counts
-    assert backend.xp.isfinite(model.rate.data).device == backend.device if backend.name != "numpy" else True
+    assert array_api_compat.device(model.rate.data) == backend.device
     assert type(model.rate.data) is type(counts.data)
 
 
