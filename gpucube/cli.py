@@ -21,11 +21,11 @@ from gpucube.arrays.rate import METHODS
 from gpucube.cubes.background import ALIGNMENTS
 from gpucube.cubes.fits import read_background_model
 from gpucube.errors import GpucubeError
-from gpucube.inspection import describe_model, describe_store
-from gpucube.observations.store import SCHEMES, DataStore
+from gpucube.inspection import describe_folder, describe_model
+from gpucube.observations.store import SCHEMES
 from gpucube.pipeline.make_models import Summary, make_models
 from gpucube.pipeline.settings import RATE_PER, Settings
-from gpucube.plots import plot_model
+from gpucube.plots import plot_model, require_matplotlib
 from gpucube.synthetic.dataset import make_test_dataset
 
 __all__ = ["cli", "main"]
@@ -108,13 +108,13 @@ level_option = click.option(
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="gpucube")
 def cli() -> None:
-    r"""Make background models for Cherenkov telescopes, on CPU or GPU.
+    """Make background models for Cherenkov telescopes, on CPU or GPU.
 
     \b
     Examples:
       gpucube demo                                     everything in a minute, with pictures
       gpucube make-models DATA GADF models             models from your event lists
-      gpucube info models/bg_cube_model_group9_table.fits.gz
+      gpucube info models/bg_cube_model_group21_table.fits.gz
     """
 
 
@@ -123,7 +123,7 @@ def cli() -> None:
 @click.argument("scheme", type=click.Choice([*SCHEMES, "auto"], case_sensitive=False), metavar="HESS|GADF|auto")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--test", is_flag=True, help="Quick look: at most 100 observations, 4 groups, 5 sources.")
-@click.option("--method", type=click.Choice(list(METHODS)), default="default", show_default=True, help="Recipe.")
+@click.option("--method", type=click.Choice(list(METHODS)), help="Recipe.  [default: default]")
 @click.option("--a-la-michi", "michi", is_flag=True, help="The same as --method mayer2015.")
 @click.option(
     "--catalog",
@@ -132,7 +132,9 @@ def cli() -> None:
     metavar="FILE|builtin|none",
     help="Sources; observations near one are left out.",
 )
-@click.option("--backend", type=click.Choice(["auto", *USER_BACKENDS]), default="auto", show_default=True)
+@click.option(
+    "--backend", type=click.Choice(["auto", *USER_BACKENDS]), default="auto", show_default=True, help="Array library."
+)
 @click.option(
     "--align",
     type=click.Choice(ALIGNMENTS, case_sensitive=False),
@@ -148,7 +150,13 @@ def cli() -> None:
     show_default=True,
     help="Livetime of the energy bin that a threshold cuts: its share, none, or all (as in 2015).",
 )
-@click.option("--rate-per", type=click.Choice(RATE_PER), default="livetime", show_default=True)
+@click.option(
+    "--rate-per",
+    type=click.Choice(RATE_PER),
+    default="livetime",
+    show_default=True,
+    help="Time that rates are per; Gammapy takes them as per ontime.",
+)
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that read files.")
 @click.option("--overwrite", is_flag=True, help="Replace the models of an earlier run in OUT.")
 @click.option("--resume", is_flag=True, help="Go on from the finished groups of an interrupted run in OUT.")
@@ -158,7 +166,7 @@ def cli() -> None:
 def make_models_command(
     ctx: click.Context, /, data: Path, scheme: str, out: Path, *, michi: bool, **options: Any
 ) -> None:
-    r"""Make a background model for each group of observations in the folder DATA.
+    """Make a background model for each group of observations in the folder DATA.
 
     SCHEME says how its files are named: HESS (runinfo.fits, 2015), GADF (obs-index.fits.gz and
     hdu-index.fits.gz), or auto. Models go to the folder OUT, with a ledger of all events.
@@ -171,8 +179,9 @@ def make_models_command(
 
     Exit status: 0 done, 1 input or options are wrong, 2 usage, 3 done but observations were skipped.
     """
-    if michi:
-        options["method"] = "mayer2015"
+    if michi and options["method"] not in (None, "mayer2015"):
+        raise click.UsageError(f"--a-la-michi is --method mayer2015, not {options['method']}")
+    options["method"] = "mayer2015" if michi else options["method"] or "default"
     settings = Settings(**options)
     with _progress_bar("observations") as step:
         summary = make_models(data, out, scheme, settings, progress=step)
@@ -191,7 +200,7 @@ def make_models_command(
     show_default=True,
 )
 @click.option("--n-obs", type=click.IntRange(1), default=10, show_default=True, help="Number of observations.")
-@click.option("--observatory", default="HESS", show_default=True)
+@click.option("--observatory", default="HESS", show_default=True, help="Where the telescopes stand.")
 @click.option("--alt-range", type=float, nargs=2, default=(45.0, 90.0), show_default=True, help="Altitudes in deg.")
 @click.option("--az-range", type=float, nargs=2, default=(0.0, 360.0), show_default=True, help="Azimuths in deg.")
 @click.option(
@@ -199,16 +208,18 @@ def make_models_command(
 )
 @click.option("--n-tels-range", type=int, nargs=2, default=(3, 4), show_default=True, help="Numbers of telescopes.")
 @click.option("--sigma", type=float, default=5.0, show_default=True, help="Width of the field of view in deg.")
-@click.option("--spectral-index", type=float, default=2.7, show_default=True)
+@click.option("--spectral-index", type=float, default=2.7, show_default=True, help="Of the background.")
 @click.option("--threshold", type=float, default=0.1, show_default=True, help="Energy threshold in TeV.")
 @click.option("--trigger-rate", type=float, default=300.0, show_default=True, help="Events per second at the zenith.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same files.")
-@click.option("--backend", type=click.Choice(["auto", *USER_BACKENDS]), default="numpy", show_default=True)
+@click.option(
+    "--backend", type=click.Choice(["auto", *USER_BACKENDS]), default="numpy", show_default=True, help="Array library."
+)
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option("--overwrite", is_flag=True, help="Replace a data set in OUT.")
 @level_option
 def make_test_dataset_command(out: Path, **options: Any) -> None:
-    r"""Make a synthetic data set in the folder OUT.
+    """Make a synthetic data set in the folder OUT.
 
     \b
     Examples:
@@ -225,14 +236,14 @@ def make_test_dataset_command(out: Path, **options: Any) -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @level_option
 def info(path: Path) -> None:
-    r"""Say what is in a data store (a folder) or in a background model (a FITS file).
+    """Say what is in a data store or a folder of models, or in a background model (a FITS file).
 
     \b
     Examples:
       gpucube info $GAMMAPY_DATA/hess-dl3-dr1
-      gpucube info models/bg_cube_model_group9_table.fits.gz
+      gpucube info models/bg_cube_model_group21_table.fits.gz
     """
-    facts = describe_store(DataStore.open(path)) if path.is_dir() else describe_model(read_background_model(path))
+    facts = describe_folder(path) if path.is_dir() else describe_model(read_background_model(path))
     table = _table(str(path), "", "")
     table.show_header = False
     for name, value in facts.items():
@@ -242,23 +253,29 @@ def info(path: Path) -> None:
 
 @cli.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the pictures; that of MODEL if not given.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    show_default="this folder",
+    help="Folder for the pictures; those of the same model are replaced.",
+)
 @level_option
-def plot(model: Path, out: Path | None) -> None:
-    r"""Make pictures of a background model: an image for each energy bin, and spectra.
+def plot(model: Path, out: Path) -> None:
+    """Make pictures of a background model: an image for each energy bin, and spectra.
 
     \b
     Example:
-      gpucube plot models/bg_cube_model_group9_table.fits.gz --out pictures
+      gpucube plot models/bg_cube_model_group21_table.fits.gz --out pictures
     """
-    for picture in _plot(model, out or model.parent):
+    for picture in _plot(model, out):
         click.echo(picture)
 
 
 @cli.command()
 @level_option
 def backends() -> None:
-    r"""Say which array libraries and devices work here.
+    """Say which array libraries and devices work here.
 
     \b
     Example:
@@ -273,16 +290,19 @@ def backends() -> None:
 
 @cli.command()
 @click.argument("out", type=click.Path(path_type=Path), default=Path("demo"))
-@click.option("--backend", type=click.Choice(["auto", *USER_BACKENDS]), default="auto", show_default=True)
+@click.option(
+    "--backend", type=click.Choice(["auto", *USER_BACKENDS]), default="auto", show_default=True, help="Array library."
+)
 @level_option
 def demo(out: Path, backend: str) -> None:
-    r"""Make a synthetic data set, background models from it and pictures of them, in the folder OUT.
+    """Make a synthetic data set, background models from it and pictures of them, in the folder OUT.
 
     \b
     Examples:
       gpucube demo
       gpucube demo /tmp/demo --backend numpy
     """
+    require_matplotlib()
     data, models, pictures = out / "data", out / "models", out / "pictures"
     with _progress_bar("synthetic observations") as step:
         make_test_dataset(data, n_obs=12, trigger_rate=60.0, overwrite=True, progress=step)
@@ -327,9 +347,9 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _print(table: Table) -> None:
-    console = Console()
-    # Not a terminal: a file or another program, which wants its lines whole.
-    Console(width=None if console.is_terminal else 200).print(table)
+    # Not on a terminal, lines are for a file or another program, which wants them whole.
+    width = None if Console().is_terminal else 200
+    Console(width=width, markup=False, highlight=False).print(table)
 
 
 def _print_summary(summary: Summary) -> None:

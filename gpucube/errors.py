@@ -15,7 +15,23 @@ class GpucubeError(Exception):
 
 
 class BackendError(GpucubeError):
-    """An array library or its device is missing or does not answer."""
+    """An array library or its device is missing or does not answer.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong.
+    remedy : str, optional
+        What the user can do about it.
+    """
+
+    def __init__(self, problem: str, remedy: str | None = None) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(problem, remedy)
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.remedy}" if self.remedy else self.problem
 
 
 class OptionError(GpucubeError):

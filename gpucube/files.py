@@ -100,13 +100,17 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
         with warnings.catch_warnings():
             # Either only filling is missing at the end, or an error follows.
             warnings.simplefilter("ignore", AstropyUserWarning)
+            # Opened here, because astropy leaves a file open when it cannot read its first header.
             with path.open("rb") as file:
-                compressed = file.read(2) == GZIP_MAGIC
-            source = io.BytesIO(gzip.decompress(path.read_bytes())) if compressed else path
-            with fits.open(source, memmap=False) as hdus:
-                yield hdus
+                compressed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+                file.seek(0)
+                source = io.BytesIO(gzip.decompress(file.read())) if compressed else file
+                with fits.open(source, memmap=False) as hdus:
+                    yield hdus
     except FileNotFoundError as error:
         raise DataError("no such file", path) from error
+    except IsADirectoryError as error:
+        raise DataError("is a folder, not a FITS file", path) from error
     except READ_ERRORS as error:
         problem = f"cannot be read as FITS: {type(error).__name__}: {error}"
         raise DataError(problem, path, remedy="is it damaged? copy it again") from error

@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from gpucube.cubes.background import BackgroundModel
+from gpucube.cubes.fits import read_background_model
 from gpucube.observations.columns import column_values
 from gpucube.observations.store import DataStore
 
-__all__ = ["describe_model", "describe_store"]
+__all__ = ["describe_folder", "describe_model", "describe_store"]
+
+META_WORDS = {
+    "GROUP_ID": "group",
+    "GROUP": "group contains",
+    "NOBS": "observations",
+    "METHOD": "method",
+    "NSMOOTH": "smoothing passes",
+    "THRESRUL": "threshold rule",
+}
+
+
+def describe_folder(path: Path) -> dict[str, str]:
+    """Describe a folder of models, or a data store.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder.
+
+    Returns
+    -------
+    dict of str to str
+        Facts by name.
+    """
+    models = sorted(path.glob("bg_cube_model_group*_table.fits.gz"), key=lambda found: (len(found.name), found.name))
+    if not models:
+        return describe_store(DataStore.open(path))
+    facts = {"kind": "background models", "models": f"{len(models)}"}
+    for found in models:
+        model = read_background_model(found)
+        counts = 0 if model.counts is None else model.counts.quantity.value.sum()
+        facts[found.name] = f"{model.meta.get('GROUP', '')}: {counts:,.0f} counts"
+    return facts
 
 
 def describe_store(store: DataStore) -> dict[str, str]:
@@ -55,7 +91,7 @@ def describe_model(model: BackgroundModel) -> dict[str, str]:
         Facts by name.
     """
     facts = {"kind": "background model", "orientation (FOVALIGN)": model.fov_align, "rate per": model.rate_per}
-    facts |= {name.lower(): str(value) for name, value in model.meta.items()}
+    facts |= {META_WORDS.get(name, name): str(value) for name, value in model.meta.items()}
     for axis in model.axes:
         facts[axis.name] = f"{axis.n_bins} bins, {axis.edges[0]:.4g} to {axis.edges[-1]:.4g} {axis.unit}"
     if model.counts is not None:
@@ -64,6 +100,8 @@ def describe_model(model: BackgroundModel) -> dict[str, str]:
         facts["livetime"] = f"{model.livetime.quantity.to_value('h').max():.2f} h"
     rate = model.rate.quantity
     exposed = np.isfinite(rate.value)
+    if model.livetime is not None:
+        exposed &= model.livetime.quantity.value > 0
     facts["exposed bins"] = f"{exposed.mean():.0%}"
     if exposed.any():
         facts["rate"] = f"{rate[exposed].min().value:.3g} to {rate[exposed].max().value:.3g} {rate.unit}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import astropy.units as u
 import numpy as np
 
-from gpucube.cubes.background import RATE_UNIT, BackgroundModel
+from gpucube.cubes.background import FLOOR_2015, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.errors import OptionError
 from gpucube.files import write_whole
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_model"]
+__all__ = ["plot_model", "require_matplotlib"]
 
 RATE_LABEL = "rate (s⁻¹ TeV⁻¹ sr⁻¹)"
 # Parsed much faster than the mathematical text of matplotlib.
@@ -33,6 +33,17 @@ DYNAMIC_RANGE = 1e-3
 RING_OFFSETS = (0.0, 1.0, 2.0, 3.0)
 RING_HALF_WIDTH = 0.5
 NO_EXPOSURE_COLOR = "0.75"
+
+
+def require_matplotlib() -> None:
+    """Make sure that pictures can be drawn, before work is done for them.
+
+    Raises
+    ------
+    OptionError
+        Matplotlib is not installed.
+    """
+    _new_figure(1, 1)
 
 
 def plot_model(model: BackgroundModel, folder: str | Path, stem: str) -> list[Path]:
@@ -68,8 +79,9 @@ def plot_model(model: BackgroundModel, folder: str | Path, stem: str) -> list[Pa
 
 
 def _exposed_rate(model: BackgroundModel) -> np.ndarray:
-    """Rate on the host in `RATE_UNIT`; NaN without exposure, also where a file has the floor there."""
+    """Rate on the host in `RATE_UNIT`; NaN without exposure and 0 without counts, where a file has the floor."""
     rate = model.rate.quantity.to_value(RATE_UNIT)
+    rate = np.where(rate <= FLOOR_2015 * (1 + 1e-6), 0.0, rate)
     return rate if model.livetime is None else np.where(model.livetime.quantity.value > 0, rate, np.nan)
 
 
@@ -78,7 +90,7 @@ def _new_figure(width: float, height: float, layout: Literal["constrained"] | No
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise OptionError("pictures need matplotlib: pip install gpucube[plot]") from error
+        raise OptionError("pictures need matplotlib: pip install 'gpucube[plot]'") from error
     figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
     return figure
@@ -93,6 +105,7 @@ def _png(figure: Figure) -> bytes:
 
 def _title(model: BackgroundModel) -> str:
     group = [f"group {model.meta['GROUP_ID']}"] if "GROUP_ID" in model.meta else []
+    group += [str(model.meta["GROUP"])] if "GROUP" in model.meta else []
     method = [f"method {model.meta['METHOD']}"] if "METHOD" in model.meta else []
     parts = ["Background rate", *group, *method, f"aligned with {model.fov_align}", f"per {model.rate_per.lower()}"]
     return " · ".join(parts)

@@ -31,15 +31,16 @@ def test_help_has_examples(command: str) -> None:
     assert result.exit_code == 0
     assert "Example" in result.output
     assert f"gpucube {command}" in result.output
+    assert "\\b" not in result.output
 
 
 def test_make_models_info_and_plot(store: Path, tmp_path: Path) -> None:
     result = run("make-models", store, "gadf", tmp_path / "out", "--catalog", "none", "--backend", "auto", "--test")
     assert result.exit_code == 0, result.output
     assert "8 observations: 8 used" in result.output
-    assert ("backend auto: NumPy" in result.output) == ("cupy" not in WORKING)
+    assert ("backend auto: NumPy (" in result.output) == ("cupy" not in WORKING)
     model = sorted((tmp_path / "out").glob("bg_cube_model_*_table.fits.gz"))[0]
-    for path, word in ((store, "scheme GADF"), (model, "background model")):
+    for path, word in ((store, "scheme GADF"), (model, "ALTAZ"), (tmp_path / "out", model.name)):
         result = run("info", path)
         assert result.exit_code == 0, result.output
         assert word in result.output
@@ -56,6 +57,19 @@ def test_michi_is_mayer2015(store: Path, tmp_path: Path) -> None:
     names = [path.name for path in (tmp_path / "a").iterdir()]
     assert names
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
+
+
+def test_michi_contradicts_another_method(store: Path, tmp_path: Path) -> None:
+    result = run("make-models", store, "auto", tmp_path / "a", "--a-la-michi", "--method", "default")
+    assert result.exit_code == 2
+
+
+def test_image_of_a_model_is_told_apart(store: Path, tmp_path: Path) -> None:
+    run("make-models", store, "auto", tmp_path / "out", "--catalog", "none", "--test", "-l", "error")
+    image = next((tmp_path / "out").glob("*_image.fits.gz"))
+    result = run("info", image)
+    assert result.exit_code == 1
+    assert "table file" in result.output
 
 
 def test_skipped_observation_is_status_3(store: Path, tmp_path: Path) -> None:
@@ -80,6 +94,7 @@ def test_skipped_observation_is_status_3(store: Path, tmp_path: Path) -> None:
         (("info", "{tmp}/nothing.fits"), "no such file"),
         (("info", "{store}/obs-index.fits.gz"), "no 3-D background model"),
         (("plot", "{tmp}/nothing.fits"), "no such file"),
+        (("plot", "{tmp}"), "is a folder"),
     ],
 )
 def test_user_errors_are_one_line_and_status_1(
@@ -113,7 +128,7 @@ def test_bug_shows_no_traceback(monkeypatch: pytest.MonkeyPatch, store: Path) ->
     def broken(path: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(cli_module.DataStore, "open", broken)
+    monkeypatch.setattr(cli_module, "describe_folder", broken)
     result = run("info", store)
     assert result.exit_code == 1
     assert "unexpected ZeroDivisionError: oops" in result.output
@@ -125,6 +140,8 @@ def test_backends() -> None:
     assert result.exit_code == 0
     assert "numpy" in result.output
     assert "array_api_strict" not in result.output
+    if "cupy" not in WORKING:
+        assert "[cuda13]" in result.output or "driver" in result.output
 
 
 def test_make_test_dataset(tmp_path: Path) -> None:

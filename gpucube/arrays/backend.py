@@ -95,8 +95,8 @@ def _open_cupy() -> Backend:
         cupy = importlib.import_module("cupy")
     except ImportError as error:
         raise BackendError(
-            "backend cupy: CuPy is not installed; install gpucube[cuda12] or gpucube[cuda13] "
-            "to match your CUDA driver, or use --backend numpy"
+            "backend cupy: CuPy is not installed",
+            "pip install 'gpucube[cuda12]' or 'gpucube[cuda13]' to match your CUDA driver, or use --backend numpy",
         ) from error
     try:
         cupy.zeros(1).sum()
@@ -104,7 +104,7 @@ def _open_cupy() -> Backend:
         gpu = cupy.cuda.runtime.getDeviceProperties(device.id)["name"].decode()
     except Exception as error:  # CuPy raises errors of several libraries: runtime, driver, compiler
         raise BackendError(
-            f"backend cupy: no usable CUDA GPU ({error}); check nvidia-smi and the driver, or use --backend numpy"
+            f"backend cupy: no usable CUDA GPU ({error})", "check nvidia-smi and the driver, or use --backend numpy"
         ) from error
     xp = importlib.import_module("array_api_compat.cupy")
     return Backend("cupy", xp, device, f"CuPy {cupy.__version__} on {gpu}")
@@ -114,7 +114,7 @@ def _open_torch() -> Backend:
     try:
         torch = importlib.import_module("torch")
     except ImportError as error:
-        raise BackendError("backend torch: PyTorch is not installed; install gpucube[torch]") from error
+        raise BackendError("backend torch: PyTorch is not installed", "pip install 'gpucube[torch]'") from error
     xp = importlib.import_module("array_api_compat.torch")
     where = "cuda" if torch.cuda.is_available() else "cpu"
     gpu = torch.cuda.get_device_name(0) if where == "cuda" else "the CPU"
@@ -125,7 +125,7 @@ def _open_strict() -> Backend:
     try:
         xp = importlib.import_module("array_api_strict")
     except ImportError as error:
-        raise BackendError("backend array_api_strict: not installed; it serves tests only") from error
+        raise BackendError("backend array_api_strict: not installed", "it serves tests only") from error
     # Not the CPU device: an implicit host copy of an array on this one raises, as on a GPU.
     return Backend("array_api_strict", xp, xp.Device("device1"), f"array_api_strict {xp.__version__} on device1")
 
@@ -168,7 +168,8 @@ def _open_best() -> Backend:
     try:
         backend = _open_cupy()
     except BackendError as error:
-        log.info("backend auto: NumPy, because %s", str(error).removeprefix("backend cupy: "))
+        reason = error.problem.removeprefix("backend cupy: ").partition(" (")[0]
+        log.info("backend auto: NumPy (%s; see gpucube backends)", reason)
         return _open_numpy()
     log.info("backend auto: %s", backend.description)
     return backend

@@ -32,22 +32,37 @@ def histogramdd(coordinates: Sequence[Array], edges: Sequence[Any]) -> Array:
     coordinates : sequence of array, each of shape (n_events,)
         One array per axis, all of one Array API library and on one device; any real dtype.
     edges : sequence of array-like, each of shape (n_bins + 1,)
-        Increasing bin edges of each axis in the unit of its coordinates. Edges that already are an
-        array on a device other than the host are trusted: to check them would wait for the device.
+        Increasing bin edges of each axis in the unit of its coordinates. Numbers and NumPy arrays are checked
+        and copied to the device on each call. Edges that are an array of another library are taken as they
+        are, because to check them would wait for the device: pass such edges in a hot loop.
 
     Returns
     -------
     array of int64, shape (n_bins_1, n_bins_2, ...)
         Counts, of the same library and on the same device as `coordinates`: exactly what
-        `numpy.histogramdd` gives for the float64 values of the coordinates.
+        `numpy.histogramdd` gives for the float64 values of the coordinates. NaN is in no bin.
 
     Raises
     ------
     ValueError
         The numbers of axes, shapes or lengths do not match, or edges do not increase.
     TypeError
-        Coordinates are not real numbers.
+        Coordinates are not real numbers, or have a mask or a unit.
+
+    Notes
+    -----
+    Nothing is copied to the host. Work is queued on the current stream of the library, and nothing waits for
+    it. Besides the counts, a call needs memory for a block of events, not for all of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gpucube
+    >>> gpucube.histogramdd((np.array([0.5, 1.0, 2.0, 3.0]),), ([0.0, 1.0, 2.0],))
+    array([1, 2])
     """
+    if hasattr(coordinates, "ndim"):
+        raise ValueError("coordinates must be a tuple of 1-D arrays, one per axis, not one array")
     coordinates = tuple(coordinates)
     if not coordinates or len(coordinates) != len(edges):
         raise ValueError(f"need one sequence of edges per axis: {len(coordinates)} axes, {len(edges)} edges")
@@ -62,6 +77,9 @@ def histogramdd(coordinates: Sequence[Array], edges: Sequence[Any]) -> Array:
 
 
 def _as_float(values: Array, axis: int, xp: Any) -> Array:
+    for attribute, remedy in (("mask", "compress it"), ("unit", "take its value in the unit of the edges")):
+        if hasattr(values, attribute):
+            raise TypeError(f"coordinates of axis {axis} are a {type(values).__name__}; {remedy} first")
     if values.ndim != 1:
         raise ValueError(f"coordinates of axis {axis} must be 1-D, not {values.ndim}-D")
     if values.dtype in (xp.float32, xp.float64):

@@ -24,7 +24,7 @@ RATE_UNIT = u.Unit("s-1 TeV-1 sr-1")
 FLOOR_2015 = 1e-10
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BackgroundModel:
     """Background rate in the field of view and the cubes that it was made from.
 
@@ -53,6 +53,10 @@ class BackgroundModel:
     rate_per: str = "LIVETIME"
     floor: float | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        shape = " x ".join(f"{axis.n_bins} {axis.name}" for axis in self.axes)
+        return f"<BackgroundModel: {shape}, {self.fov_align}, per {self.rate_per.lower()}>"
 
     @property
     def axes(self) -> tuple[Axis, Axis, Axis]:

@@ -36,6 +36,8 @@ FILE_UNIT = {"energy": "TeV", "dety": "deg", "detx": "deg"}
 GADF_ORDER = ("energy", "detx", "dety")  # axes as TDIM counts them: the first runs fastest
 ORDER_2015 = ("detx", "dety", "energy")
 COLUMN_2015 = "Bgd"
+# Header keywords of a model that are read back.
+META = ("GROUP_ID", "GROUP", "NOBS", "METHOD", "NSMOOTH", "THRESRUL")
 RATE_COLUMNS = ("BKG", "BGD", COLUMN_2015)
 GADF_CARDS = {
     "HDUCLASS": "GADF",
@@ -137,7 +139,7 @@ def read_background_model(path: str | Path) -> BackgroundModel:
             livetime=livetime,
             fov_align=_read_alignment(hdu, path),
             rate_per=hdu.header.get("RATEPER", "LIVETIME" if column == COLUMN_2015 else "ONTIME"),
-            meta={key: hdu.header[key] for key in ("METHOD", "NSMOOTH", "GROUP_ID") if key in hdu.header},
+            meta={key: hdu.header[key] for key in META if key in hdu.header},
         )
 
 
@@ -196,6 +198,8 @@ def _background_hdu(hdus: fits.HDUList, path: Path) -> fits.BinTableHDU:
     for hdu in tables:
         if any(name in hdu.columns.names for name in RATE_COLUMNS) and "DETX_LO" in hdu.columns.names:
             return hdu
+    if "EBOUNDS" in hdus:
+        raise DataError("this is the image of a model", path, remedy="give its table file, ..._table.fits.gz")
     found = ", ".join(hdu.name or "(unnamed)" for hdu in tables) or "none"
     raise DataError(f"no HDU with columns BKG and DETX_LO: no 3-D background model; tables found: {found}", path)
 

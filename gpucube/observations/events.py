@@ -288,6 +288,8 @@ def _inside_intervals(time: np.ndarray, events_header: fits.Header, gti: fits.Bi
         # Where the clocks are the same the difference is 0 but for rounding, which must not move edges.
         shift = (reference_time(gti.header) - reference_time(events_header)).sec
         start, stop = (start, stop) if abs(shift) < 1e-3 else (start + shift, stop + shift)
+    if not start.size:
+        return np.zeros(time.shape, dtype=bool)
     order = np.argsort(start)
     latest = np.maximum.accumulate(stop[order])
     index = np.searchsorted(start[order] - GTI_SLACK, time, side="right") - 1

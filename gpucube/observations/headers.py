@@ -112,7 +112,8 @@ def reference_time(header: fits.Header) -> Time:
         The header has no reference time, or names an unknown scale.
     """
     scale = str(header.get("TIMESYS", "TT")).strip().lower()
-    if scale not in Time.SCALES:
+    # The scale "local" cannot be converted to any other.
+    if scale not in set(Time.SCALES) - {"local"}:
         raise DataError(f"{header['TIMESYS']!r} is no time scale", hdu=header.get("EXTNAME"), column="TIMESYS")
     if "MJDREFI" in header:
         fraction = header_number(header, "MJDREFF") if "MJDREFF" in header else 0.0

@@ -102,7 +102,7 @@ class _Scheme:
 SCHEMES = {"HESS": _Scheme("runinfo", _hess_files), "GADF": _Scheme("obs-index", _gadf_files)}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DataStore:
     """Observations in a folder.
 
@@ -122,6 +122,9 @@ class DataStore:
     scheme: str
     table: ObservationTable
     files: dict[int, ObservationFiles]
+
+    def __repr__(self) -> str:
+        return f"<DataStore: {len(self.table)} observations, scheme {self.scheme}, in {self.path}>"
 
     @classmethod
     def open(cls, path: str | Path, scheme: str = "auto") -> DataStore:
@@ -199,6 +202,23 @@ class DataStore:
             It has none.
         """
         return read_threshold(self._files_of(obs_id))
+
+    def sizes(self, obs_id: int) -> tuple[int, ...]:
+        """Sizes of the files of an observation.
+
+        Parameters
+        ----------
+        obs_id : int
+            Observation identifier.
+
+        Returns
+        -------
+        tuple of int
+            Bytes of the event list and of the effective area; -1 for a file that is missing.
+        """
+        files = self._files_of(obs_id)
+        paths = [location.path for location in (files.events, files.effective_area) if location is not None]
+        return tuple(path.stat().st_size if path.is_file() else -1 for path in paths)
 
     def _files_of(self, obs_id: int) -> ObservationFiles:
         if obs_id not in self.files:

@@ -172,15 +172,13 @@ def fill_group(
             on_skip(row.obs_id, observation)
             filled_rows.append(replace(row, status="skipped", reason=str(observation)))
         else:
-            _add_observation(sums, observation, axes, edges, rule, backend)
+            _add_observation(sums, observation, edges, rule, backend)
             filled_rows.append(replace(row, livetime=observation.livetime, ontime=observation.ontime))
         on_progress()
     return _collect(sums, filled_rows, axes, edges, rule, backend)
 
 
-def _add_observation(
-    sums: _Sums, observation: Observation, axes: Axes, edges: Any, rule: str, backend: Backend
-) -> None:
+def _add_observation(sums: _Sums, observation: Observation, edges: Any, rule: str, backend: Backend) -> None:
     xp = backend.xp
     energy = backend.asarray(observation.energy)
     good = backend.asarray(observation.good)
@@ -189,7 +187,7 @@ def _add_observation(
     threshold = backend.asarray([observation.threshold], dtype=xp.float64)
     cut = THRESHOLD_RULES[rule].cut(threshold, edges[0])[0]
     fills, tally = tally_fates(energy, dety, detx, xp.zeros_like(good), cut, edges)
-    sums.counts = sums.counts + histogramdd((fillable(energy, fills), dety, detx), [axis.edges for axis in axes])
+    sums.counts = sums.counts + histogramdd((fillable(energy, fills), dety, detx), edges)
     sums.tallies.append(tally)
     sums.livetimes.append(observation.livetime)
     sums.ontimes.append(observation.ontime)

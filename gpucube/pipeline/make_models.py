@@ -9,6 +9,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from gpucube.arrays.backend import Backend, get_backend
@@ -16,6 +17,7 @@ from gpucube.cubes.background import BackgroundModel, axes_2015, make_background
 from gpucube.cubes.fits import write_image, write_table
 from gpucube.errors import DataError, GpucubeError, ObservationError, OutputError
 from gpucube.files import open_fits, write_whole
+from gpucube.observations.events import Observation
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import DataStore
 from gpucube.pipeline.fill import Axes, FilledGroup, fill_group, read_observations
@@ -32,7 +34,7 @@ log = logging.getLogger(__name__)
 FINGERPRINT = "GPCBSET"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Summary:
     """What a run did.
 
@@ -52,6 +54,9 @@ class Summary:
     rows: list[LedgerRow]
     groups: ObservationGroups
     models: dict[int, Path]
+
+    def __repr__(self) -> str:
+        return f"<Summary: {len(self.models)} models of {len(self.rows)} observations in {self.folder}>"
 
     @property
     def n_skipped(self) -> int:
@@ -85,7 +90,8 @@ def make_models(
     progress : function (done, total)
         Called after each observation with the number of observations done and their total.
     executor : concurrent.futures.Executor, optional
-        Where to read files, on this machine or another; a pool of `workers` processes if not given.
+        Where to read files, on this machine or another; a pool of `workers` processes if not given. Set `workers`
+        to the number of its workers: twice as many observations are read ahead. It is not shut down.
 
     Returns
     -------
@@ -150,17 +156,25 @@ class _Run:
         self._progress, self._done = progress, 0
 
     def make_all(self, executor: Executor | None) -> dict[int, Path]:
+        groups = {group_id: [self.rows[index] for index in indices] for group_id, indices in self.members.items()}
+        finished = self._finished_groups(groups) if self.settings.resume else {}
+        # One stream for all groups, so that readers do not pause between them.
+        waiting = [row.obs_id for group_id, rows in groups.items() if group_id not in finished for row in rows]
+        tasks = [(obs_id, self.store.files[obs_id]) for obs_id in waiting]
+        observations = read_observations(tasks, self.settings.align, executor, self.settings.workers)
         models = {}
-        for group_id, indices in self.members.items():
-            rows = [self.rows[index] for index in indices]
-            path = model_file(self.folder, group_id, "table")
-            finished = self._finished_rows(path, rows) if self.settings.resume else None
-            new_rows = finished or self._make_group(group_id, rows, executor)
-            for index, row in zip(indices, new_rows, strict=True):
+        for group_id, rows in groups.items():
+            new_rows = finished.get(group_id) or self._make_group(group_id, rows, islice(observations, len(rows)))
+            for index, row in zip(self.members[group_id], new_rows, strict=True):
                 self.rows[index] = row
             if any(row.status == "used" for row in new_rows):
-                models[group_id] = path
+                models[group_id] = model_file(self.folder, group_id, "table")
         return models
+
+    def _finished_groups(self, groups: dict[int, list[LedgerRow]]) -> dict[int, list[LedgerRow]]:
+        paths = {group_id: model_file(self.folder, group_id, "table") for group_id in groups}
+        found = {group_id: self._finished_rows(paths[group_id], rows) for group_id, rows in groups.items()}
+        return {group_id: rows for group_id, rows in found.items() if rows}
 
     def _finished_rows(self, path: Path, rows: list[LedgerRow]) -> list[LedgerRow] | None:
         """Ledger of a group whose files are there and were made with these settings."""
@@ -179,11 +193,11 @@ class _Run:
         return finished
 
     def _fingerprint(self, rows: list[LedgerRow]) -> str:
-        return self.settings.fingerprint([row.obs_id for row in rows])
+        return self.settings.fingerprint([(row.obs_id, *self.store.sizes(row.obs_id)) for row in rows])
 
-    def _make_group(self, group_id: int, rows: list[LedgerRow], executor: Executor | None) -> list[LedgerRow]:
-        tasks = [(row.obs_id, self.store.files[row.obs_id]) for row in rows]
-        observations = read_observations(tasks, self.settings.align, executor, self.settings.workers)
+    def _make_group(
+        self, group_id: int, rows: list[LedgerRow], observations: Iterator[Observation | ObservationError]
+    ) -> list[LedgerRow]:
         group = fill_group(
             rows, observations, self._axes(rows), self.settings.threshold, self.backend, self._skip, self._step
         )
@@ -213,7 +227,12 @@ class _Run:
             group.counts, group.livetime, exposure_time, group.n_counts, self.backend, settings.method
         )
         model = _on_host(model, settings.align)
-        meta = {"GROUP_ID": group_id, "NOBS": n_used, "THRESRUL": settings.threshold}
+        meta = {
+            "GROUP_ID": group_id,
+            "GROUP": self.groups.describe(group_id),
+            "NOBS": n_used,
+            "THRESRUL": settings.threshold,
+        }
         model = replace(model, meta=model.meta | meta | {FINGERPRINT: self._fingerprint(group.rows)})
         write_image(model, model_file(self.folder, group_id, "image"))
         write_table(model, model_file(self.folder, group_id, "table"), (ledger_hdu(group.rows),))

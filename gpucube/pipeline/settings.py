@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpucube._version import __version__
+from gpucube.arrays.backend import BACKENDS
 from gpucube.arrays.exposure import THRESHOLD_RULES
 from gpucube.arrays.rate import METHODS
 from gpucube.cubes.background import ALIGNMENTS
@@ -26,9 +27,9 @@ class Settings:
     ----------
     method : {"default", "mayer2015"}
         Recipe.
-    catalog : str
+    catalog : str or pathlib.Path
         ``builtin``, ``none``, or the path of a table of sources.
-    backend : str
+    backend : {"auto", "numpy", "cupy", "torch", "array_api_strict"}
         Array library, see `gpucube.arrays.backend.get_backend`.
     align : {"ALTAZ", "RADEC"}
         Orientation of the field of view.
@@ -68,6 +69,7 @@ class Settings:
     def __post_init__(self) -> None:
         choices: dict[str, Sequence[str]] = {
             "method": tuple(METHODS),
+            "backend": ("auto", *BACKENDS),
             "align": ALIGNMENTS,
             "threshold": tuple(THRESHOLD_RULES),
             "rate_per": RATE_PER,
@@ -75,23 +77,25 @@ class Settings:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise OptionError(f"{name} is {getattr(self, name)!r}; choose from {', '.join(allowed)}")
+        object.__setattr__(self, "catalog", str(self.catalog))
         if self.workers < 1:
             raise OptionError(f"workers is {self.workers}; it must be at least 1")
         if self.overwrite and self.resume:
             raise OptionError("overwrite and resume exclude each other: one discards what is there, one keeps it")
 
-    def fingerprint(self, obs_ids: Sequence[int]) -> str:
-        """Identify everything that the model of a group depends on, but for the content of its files.
+    def fingerprint(self, observations: Sequence[tuple[int, ...]]) -> str:
+        """Identify everything that the model of a group depends on.
 
         Parameters
         ----------
-        obs_ids : sequence of int
-            Observations of the group.
+        observations : sequence of tuple of int
+            OBS_ID and sizes in bytes of the files of each observation of the group. Times of files would make
+            models differ that were made of copies of the same data.
 
         Returns
         -------
         str
             16 hexadecimal digits.
         """
-        parts = [__version__, self.method, self.align, self.threshold, self.rate_per, *map(int, obs_ids)]
+        parts = [__version__, self.method, self.align, self.threshold, self.rate_per, *observations]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

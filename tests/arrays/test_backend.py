@@ -87,8 +87,8 @@ def test_unknown_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "module", "remedy"),
     [
-        ("cupy", "cupy", r"install gpucube\[cuda12\] or gpucube\[cuda13\]"),
-        ("torch", "torch", r"install gpucube\[torch\]"),
+        ("cupy", "cupy", r"pip install 'gpucube\[cuda12\]' or 'gpucube\[cuda13\]'"),
+        ("torch", "torch", r"pip install 'gpucube\[torch\]'"),
         ("array_api_strict", "array_api_strict", "not installed"),
     ],
 )
@@ -113,9 +113,10 @@ def test_cupy_without_a_gpu() -> None:
 def test_auto_falls_back_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="gpucube"):
         assert get_backend().name == "numpy"
-    assert [record.getMessage() for record in caplog.records] == [
-        f"backend auto: NumPy, because {STATUSES['cupy'].detail}"
-    ]
+    [message] = [record.getMessage() for record in caplog.records]
+    assert message.startswith("backend auto: NumPy")
+    # Why, in a few words: the first of those of the status.
+    assert STATUSES["cupy"].detail[:15] in message
 
 
 def test_auto_takes_the_gpu_that_answers(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

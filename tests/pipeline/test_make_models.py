@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import subprocess
@@ -257,6 +258,15 @@ def test_resume_goes_on_from_finished_groups(
     assert all(path.stat().st_mtime_ns == when for path, when in times.items())
     with pytest.raises(OutputError, match="other settings"):
         make_models(store, out, settings=replace(QUICK, resume=True, align="RADEC"))
+
+
+def test_resume_notices_other_data(store: Path, tmp_path: Path) -> None:
+    data = copy_store(store, tmp_path / "data")
+    make_models(data, tmp_path / "out", settings=QUICK)
+    path = event_file(data, 2)
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), compresslevel=1))
+    with pytest.raises(OutputError, match="other settings"):
+        make_models(data, tmp_path / "out", settings=replace(QUICK, resume=True))
 
 
 def test_killed_run_leaves_whole_files(models: Path, store: Path, tmp_path: Path) -> None:
