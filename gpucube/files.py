@@ -14,7 +14,7 @@ from pathlib import Path
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
-from gpucube.errors import DataError
+from gpucube.errors import DataError, OutputError
 
 __all__ = ["PARTIAL_SUFFIX", "fits_bytes", "open_fits", "write_whole"]
 
@@ -43,6 +43,11 @@ def write_whole(path: Path, content: bytes) -> None:
         Destination; replaced if it exists.
     content : bytes
         What to write.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the folder cannot be written to.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
     try:
@@ -51,6 +56,8 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         partial.unlink(missing_ok=True)
 

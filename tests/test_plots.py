@@ -20,7 +20,7 @@ from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import BackgroundModel, make_background_model
 from gpucube.cubes.cube import Cube
 from gpucube.cubes.fits import read_background_model, write_table
-from gpucube.errors import OptionError
+from gpucube.errors import OptionError, OutputError
 from gpucube.plots import plot_model
 
 NUMPY = get_backend("numpy")
@@ -182,7 +182,7 @@ def test_failing_write_keeps_the_old_pictures(tmp_path: Path, monkeypatch: pytes
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(OutputError, match="no space left"):
         plot_model(make_model(), tmp_path, "a")
     assert [path.name for path in tmp_path.iterdir()] == NAMES[:1]
     assert (tmp_path / NAMES[0]).read_bytes() == b"old"

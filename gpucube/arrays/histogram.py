@@ -84,7 +84,7 @@ def _as_float(values: Array, axis: int, xp: Any) -> Array:
         raise ValueError(f"coordinates of axis {axis} must be 1-D, not {values.ndim}-D")
     if values.dtype in (xp.float32, xp.float64):
         return values
-    if xp.isdtype(values.dtype, "complex floating"):
+    if not xp.isdtype(values.dtype, ("real floating", "integral", "bool")):
         raise TypeError(f"coordinates of axis {axis} are {values.dtype}, not real numbers")
     return xp.astype(values, xp.float64)
 

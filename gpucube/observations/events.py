@@ -21,6 +21,7 @@ __all__ = ["HduLocation", "Observation", "ObservationFiles", "read_observation",
 
 # Real files give good time intervals in whole seconds: an event up to this much outside (s) is still of its run.
 GTI_SLACK = 1.0
+LOWEST_THRESHOLD = 1e-6  # TeV: Cherenkov light needs more
 
 # A longer observation (s) is none: its times are wrong.
 LONGEST = 86400.0
@@ -116,7 +117,8 @@ def read_observation(obs_id: int, files: ObservationFiles, align: str = "ALTAZ")
         The observation cannot be used; the message says which file, HDU, column and value is to blame.
     """
     location, area = _require(files.events, "EVENTS"), _require(files.effective_area, "AEFF")
-    with _blame(location.path), open_fits(location.path) as hdus:
+    # Damaged values may be signalling NaN, which warn when they are converted.
+    with _blame(location.path), open_fits(location.path) as hdus, np.errstate(invalid="ignore"):
         events = _find_events(hdus, location)
         livetime, ontime = _read_times(events.header)
         energy = _read_column(events, "ENERGY", u.TeV)
@@ -124,6 +126,7 @@ def read_observation(obs_id: int, files: ObservationFiles, align: str = "ALTAZ")
         lon, lat, rotation = _read_directions(events, align, time)
         good = _in_good_time(events, time, files.gti, hdus, location.path)
         threshold = _threshold_in(hdus, area) if area.path == location.path else read_threshold(files)
+        _refuse_unless_any(good & (energy > 0) & np.isfinite(energy) & np.isfinite(lon) & np.isfinite(lat), events.name)
     return Observation(
         obs_id, livetime, ontime, threshold, energy, lon, lat, good, None if rotation is None else time, rotation
     )
@@ -154,7 +157,8 @@ def read_threshold(files: ObservationFiles) -> float:
 
 def _require(location: HduLocation | None, kind: str) -> HduLocation:
     if location is None:
-        raise ObservationError(f"the index names no {kind} HDU for this observation", remedy="correct the HDU index")
+        problem = f"the index names no {kind} HDU for this observation, or several"
+        raise ObservationError(problem, remedy="correct the HDU index")
     return location
 
 
@@ -190,15 +194,30 @@ def _names(hdus: fits.HDUList) -> str:
 
 def _read_times(header: fits.Header) -> tuple[float, float]:
     """LIVETIME and ONTIME in s; where one is missing, by DEADC from the other."""
-    times = {key: header_number(header, key) for key in ("LIVETIME", "ONTIME") if key in header}
+    times = {key: _seconds(header, key) for key in ("LIVETIME", "ONTIME") if key in header}
     if len(times) < 2:
         times["DEADC"] = header_number(header, "DEADC")
     for key, value in times.items():
         if value <= 0:
             raise DataError(f"{value:g} is not positive", hdu=header.get("EXTNAME"), column=key)
-    if "LIVETIME" not in times:
-        return header_number(header, "ONTIME") * times["DEADC"], times["ONTIME"]
-    return times["LIVETIME"], times["ONTIME"] if "ONTIME" in times else times["LIVETIME"] / times["DEADC"]
+    livetime = times["LIVETIME"] if "LIVETIME" in times else _seconds(header, "ONTIME") * times["DEADC"]
+    ontime = times["ONTIME"] if "ONTIME" in times else livetime / times["DEADC"]
+    if livetime > ontime * (1 + 1e-6):
+        raise DataError(
+            f"{livetime:g} s is longer than the ontime, {ontime:g} s", hdu=header.get("EXTNAME"), column="LIVETIME"
+        )
+    return livetime, ontime
+
+
+def _refuse_unless_any(valid: np.ndarray, hdu: str) -> None:
+    if not valid.any():
+        problem = "no event has a positive energy, finite coordinates and a time inside the good time intervals"
+        raise DataError(problem, hdu=hdu)
+
+
+def _seconds(header: fits.Header, key: str) -> float:
+    unit = (comment_unit(header.comments[key]) if key in header else None) or "s"
+    return header_number(header, key) * parse_unit(unit, u.s, hdu=header.get("EXTNAME"), column=key).to(u.s)
 
 
 def _read_column(hdu: fits.BinTableHDU, name: str, unit: u.UnitBase) -> np.ndarray:
@@ -305,6 +324,6 @@ def _threshold_in(hdus: fits.HDUList, location: HduLocation) -> float:
     text = comment_unit(header.comments["LO_THRES"]) or "TeV"
     unit = parse_unit(text, u.TeV, hdu=header.get("EXTNAME"), column="LO_THRES")
     value = header_number(header, "LO_THRES") * unit.to(u.TeV)
-    if value < 0:
-        raise DataError(f"{value} TeV is negative", hdu=header.get("EXTNAME"), column="LO_THRES")
+    if value < 0 or 0 < value < LOWEST_THRESHOLD:
+        raise DataError(f"{value:g} TeV is no energy threshold", hdu=header.get("EXTNAME"), column="LO_THRES")
     return float(value)

@@ -18,7 +18,8 @@ import numpy as np
 from astropy.coordinates import AltAz, EarthLocation, SkyCoord
 from astropy.coordinates.matrix_utilities import rotation_matrix
 from astropy.time import Time
-from astropy.utils import iers
+
+from gpucube.observations.earth import bundled_earth_orientation
 
 __all__ = ["FovRotation", "altaz_rotation", "fov_matrix", "radec_rotation"]
 
@@ -123,8 +124,7 @@ def _altaz_matrices(ra: float, dec: float, times: Time, location: EarthLocation)
     pointing = SkyCoord(ra, dec, unit="deg")
     ring = pointing.directional_offset_by(np.arange(4) * 90 * u.deg, 2.5 * u.deg)
     sky = SkyCoord(np.append(ring.ra, pointing.ra)[:, None], np.append(ring.dec, pointing.dec)[:, None], frame="icrs")
-    # Tables that come with astropy are good to far below an arcsecond; nothing is fetched.
-    with iers.conf.set_temp("auto_download", False), iers.conf.set_temp("iers_degraded_accuracy", "ignore"):
+    with bundled_earth_orientation():
         horizon = sky.transform_to(AltAz(obstime=times[None, :], location=location))
     from_sky = sky.cartesian.xyz.value[:, :, 0].T
     to_horizon = np.moveaxis(horizon.represent_as("unitspherical").to_cartesian().xyz.value, -1, 0)

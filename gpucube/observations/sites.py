@@ -43,6 +43,9 @@ def observatory_location(header: fits.Header) -> EarthLocation:
     """
     if "GEOLON" in header and "GEOLAT" in header:
         lon, lat = header_number(header, "GEOLON"), header_number(header, "GEOLAT")
+        if abs(lat) > 90 or abs(lon) > 360:
+            problem = f"no place on Earth: longitude {lon:g}, latitude {lat:g} deg"
+            raise DataError(problem, hdu=header.get("EXTNAME"), column="GEOLON, GEOLAT")
         height = header_number(header, "ALTITUDE") if "ALTITUDE" in header else 0.0
         return EarthLocation.from_geodetic(lon * u.deg, lat * u.deg, height * u.m)
     telescope = str(header.get("TELESCOP", "")).upper().replace(".", "").replace("_", "-").strip()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gpucube.errors import DataError, ObservationError, OptionError
-from gpucube.observations.columns import column_texts, read_tables
+from gpucube.observations.columns import column_texts, column_values, read_tables
 from gpucube.observations.events import (
     HduLocation,
     Observation,
@@ -84,11 +84,16 @@ def _gadf_files(folder: Path, obs_ids: list[int]) -> dict[int, ObservationFiles]
     missing = {"OBS_ID", "HDU_TYPE", "FILE_DIR", "FILE_NAME", "HDU_NAME"} - set(index.colnames)
     if missing:
         raise DataError(f"columns are missing: {', '.join(sorted(missing))}", path)
-    found: dict[int, dict[str, HduLocation]] = {}
+    found: dict[float, dict[str, HduLocation | None]] = {}
     texts = (column_texts(index[name]) for name in ("HDU_TYPE", "FILE_DIR", "FILE_NAME", "HDU_NAME"))
-    for obs_id, kind, directory, name, hdu in zip(np.asarray(index["OBS_ID"]).tolist(), *texts, strict=True):
+    is_integer = np.asarray(index["OBS_ID"]).dtype.kind in "iu"
+    numbers = (np.asarray(index["OBS_ID"]) if is_integer else column_values(index, "OBS_ID", "", path)).tolist()
+    for obs_id, kind, directory, name, hdu in zip(numbers, *texts, strict=True):
         location = HduLocation(_compressed_or_not(folder / directory / name), hdu or None)
-        found.setdefault(int(obs_id), {})[kind.lower()] = location
+        parts_of_one = found.setdefault(obs_id, {})
+        known = parts_of_one.get(kind.lower(), location)
+        # Two answers are none: which of them is right cannot be told.
+        parts_of_one[kind.lower()] = location if known == location else None
     parts = {obs_id: found.get(obs_id, {}) for obs_id in obs_ids}
     return {i: ObservationFiles(p.get("events"), p.get("aeff"), p.get("gti")) for i, p in parts.items()}
 

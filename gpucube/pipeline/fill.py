@@ -78,6 +78,10 @@ def read_or_error(obs_id: int, files: ObservationFiles, align: str) -> Observati
         return read_observation(obs_id, files, align)
     except ObservationError as error:
         return error
+    except Exception as error:
+        # Whatever a damaged file makes a library raise, it must not cost the other observations.
+        path = files.events.path if files.events else None
+        return ObservationError(f"cannot be read: {type(error).__name__}: {error}", path)
 
 
 def read_observations(
@@ -119,6 +123,7 @@ class _Sums:
 
     counts: Array
     tallies: list[Array] = field(default_factory=list)
+    n_read: list[int] = field(default_factory=list)
     livetimes: list[float] = field(default_factory=list)
     ontimes: list[float] = field(default_factory=list)
     thresholds: list[float] = field(default_factory=list)
@@ -130,7 +135,7 @@ def fill_group(
     axes: Axes,
     rule: str,
     backend: Backend,
-    on_skip: Callable[[int, ObservationError], None],
+    on_skip: Callable[[int, ObservationError], str],
     on_progress: Callable[[], None] = lambda: None,
 ) -> FilledGroup:
     """Fill the counts and livetime cubes of a group.
@@ -147,8 +152,8 @@ def fill_group(
         What to do with the energy bin that a threshold cuts.
     backend : Backend
         Where to count.
-    on_skip : function (int, ObservationError)
-        Called with the OBS_ID and the reason for each observation that cannot be used.
+    on_skip : function (int, ObservationError) -> str
+        Called with the OBS_ID and the error for each observation that cannot be used; gives the reason for the ledger.
     on_progress : function ()
         Called after each observation.
 
@@ -169,8 +174,8 @@ def fill_group(
     filled_rows: list[LedgerRow] = []
     for row, observation in zip(rows, observations, strict=True):
         if isinstance(observation, ObservationError):
-            on_skip(row.obs_id, observation)
-            filled_rows.append(replace(row, status="skipped", reason=str(observation)))
+            reason = on_skip(row.obs_id, observation)
+            filled_rows.append(replace(row, status="skipped", reason=reason))
         else:
             _add_observation(sums, observation, edges, rule, backend)
             filled_rows.append(replace(row, livetime=observation.livetime, ontime=observation.ontime))
@@ -189,6 +194,7 @@ def _add_observation(sums: _Sums, observation: Observation, edges: Any, rule: st
     fills, tally = tally_fates(energy, dety, detx, xp.zeros_like(good), cut, edges)
     sums.counts = sums.counts + histogramdd((fillable(energy, fills), dety, detx), edges)
     sums.tallies.append(tally)
+    sums.n_read.append(len(observation.energy))
     sums.livetimes.append(observation.livetime)
     sums.ontimes.append(observation.ontime)
     sums.thresholds.append(observation.threshold)
@@ -211,7 +217,7 @@ def _collect(sums: _Sums, rows: list[LedgerRow], axes: Axes, edges: Any, rule: s
     xp = backend.xp
     total = xp.reshape(xp.sum(sums.counts, dtype=xp.int64), (1,))
     numbers = to_host(xp.concat([total, *sums.tallies]))
-    rows = _with_tallies(rows, numbers[1:].reshape(-1, len(FATES)))
+    rows = _with_tallies(rows, sums.n_read, numbers[1:].reshape(-1, len(FATES)))
     n_filled = sum(row.n_filled for row in rows)
     if int(numbers[0]) != n_filled:
         raise LedgerError(f"cube holds {numbers[0]} counts, but {n_filled} events were filled")
@@ -221,16 +227,16 @@ def _collect(sums: _Sums, rows: list[LedgerRow], axes: Axes, edges: Any, rule: s
     return FilledGroup(Cube(axes, sums.counts), livetime, ontime, rows)
 
 
-def _with_tallies(rows: list[LedgerRow], tallies: np.ndarray) -> list[LedgerRow]:
-    remaining = iter(tallies.tolist())
+def _with_tallies(rows: list[LedgerRow], n_read: list[int], tallies: np.ndarray) -> list[LedgerRow]:
+    remaining = zip(n_read, tallies.tolist(), strict=True)
     result = []
     for row in rows:
         if row.status != "used":
             result.append(row)
             continue
-        tally = next(remaining)
+        number, tally = next(remaining)
         fates = {f"n_{fate}": number for fate, number in zip(FATES, tally, strict=True)}
-        result.append(replace(row, n_read=sum(tally), **fates))
+        result.append(replace(row, n_read=number, **fates))
     return result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 
 import numpy as np
 from astropy.io import fits
@@ -99,7 +99,8 @@ def ledger_ecsv(rows: Iterable[LedgerRow]) -> str:
     table.meta["creator"] = CREATOR
     text = io.StringIO()
     table.write(text, format="ascii.ecsv")
-    return text.getvalue()
+    # The same escapes as in FITS: a ledger read back from a model file gives the same text.
+    return text.getvalue().encode("ascii", "backslashreplace").decode()
 
 
 def ledger_hdu(rows: Iterable[LedgerRow]) -> fits.BinTableHDU:
@@ -116,8 +117,9 @@ def ledger_hdu(rows: Iterable[LedgerRow]) -> fits.BinTableHDU:
         One row per observation.
     """
     table = _ledger_table(rows)
-    # FITS has no column for empty strings only.
-    table["REASON"] = table["REASON"].astype(f"U{max(1, table['REASON'].dtype.itemsize // 4)}")
+    # FITS has ASCII only, and no column for empty strings.
+    escaped = [reason.encode("ascii", "backslashreplace").decode() or " " for reason in table["REASON"]]
+    table["REASON"] = np.array(escaped, dtype=str)
     hdu = fits.table_to_hdu(table)
     hdu.name = "OBSERVATIONS"
     return hdu
@@ -137,7 +139,8 @@ def rows_from_hdu(hdu: fits.BinTableHDU) -> list[LedgerRow]:
         Its rows.
     """
     kinds = {"int": int, "float": float, "str": str}
-    return [
+    rows = [
         LedgerRow(**{field.name: kinds[str(field.type)](row[field.name.upper()]) for field in fields(LedgerRow)})
         for row in hdu.data
     ]
+    return [replace(row, reason=row.reason.strip()) for row in rows]

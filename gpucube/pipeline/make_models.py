@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
+import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+
+from astropy.io import fits
 
 from gpucube.arrays.backend import Backend, get_backend
 from gpucube.cubes.background import BackgroundModel, axes_2015, make_background_model
@@ -22,9 +23,17 @@ from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import DataStore
 from gpucube.pipeline.fill import Axes, FilledGroup, fill_group, read_observations
 from gpucube.pipeline.ledger import LedgerRow, ledger_ecsv, ledger_hdu, rows_from_hdu
-from gpucube.pipeline.output import LEDGER, model_file, prepare_folder, write_groups, write_observations
+from gpucube.pipeline.output import (
+    LEDGER,
+    model_file,
+    model_tables,
+    prepare_folder,
+    write_groups,
+    write_observations,
+)
 from gpucube.pipeline.select import Selection, select_observations
 from gpucube.pipeline.settings import Settings
+from gpucube.workers import process_pool
 
 __all__ = ["Summary", "make_models"]
 
@@ -117,10 +126,12 @@ def make_models(
     if folder.resolve() == store.path.resolve():
         raise OutputError(f"{folder} is the data store itself; name another folder for the models")
     prepare_folder(folder, overwrite=settings.overwrite, resume=settings.resume)
+    run = _Run(store, folder, backend, settings, selection, progress)
+    run.check_present_models()
     write_observations(folder, selection.kept, selection.grouped)
     write_groups(folder, selection.groups)
-    run = _Run(store, folder, backend, settings, selection, progress)
-    with _executor(settings.workers) if executor is None else nullcontext(executor) as reading:
+    pool = process_pool(settings.workers) if executor is None and settings.workers > 1 else nullcontext(executor)
+    with pool as reading:
         models = run.make_all(reading)
     summary = Summary(folder, run.rows, selection.groups, models)
     write_whole(folder / LEDGER, ledger_ecsv(summary.rows).encode())
@@ -155,6 +166,16 @@ class _Run:
         self.rows = list(selection.rows)
         self._progress, self._done = progress, 0
 
+    def check_present_models(self) -> None:
+        """Refuse to go on from models of other data or settings, before anything is written."""
+        for group_id, path in model_tables(self.folder).items():
+            header = _background_header(path)
+            if header is None:
+                continue  # damaged: it is made again
+            rows = [self.rows[index] for index in self.members.get(group_id, [])]
+            if not rows or header.get(FINGERPRINT) != self._fingerprint(rows):
+                raise OutputError(f"{path} was made with other settings or observations; use --overwrite")
+
     def make_all(self, executor: Executor | None) -> dict[int, Path]:
         groups = {group_id: [self.rows[index] for index in indices] for group_id, indices in self.members.items()}
         finished = self._finished_groups(groups) if self.settings.resume else {}
@@ -182,8 +203,6 @@ class _Run:
             return None
         try:
             with open_fits(path) as hdus:
-                if hdus["BACKGROUND"].header.get(FINGERPRINT) != self._fingerprint(rows):
-                    raise OutputError(f"{path} was made with other settings or observations; use --overwrite")
                 finished = rows_from_hdu(hdus["OBSERVATIONS"])
         except (DataError, KeyError):
             return None
@@ -193,7 +212,8 @@ class _Run:
         return finished
 
     def _fingerprint(self, rows: list[LedgerRow]) -> str:
-        return self.settings.fingerprint([(row.obs_id, *self.store.sizes(row.obs_id)) for row in rows])
+        group = (rows[0].group_id, self.groups.describe(rows[0].group_id))
+        return self.settings.fingerprint(group, [(row.obs_id, *self.store.sizes(row.obs_id)) for row in rows])
 
     def _make_group(
         self, group_id: int, rows: list[LedgerRow], observations: Iterator[Observation | ObservationError]
@@ -217,7 +237,8 @@ class _Run:
                 thresholds.append(self.store.threshold(row.obs_id))
             except ObservationError:
                 continue  # it is reported when its events are read
-        usable = [threshold for threshold in thresholds if threshold > 0]
+        highest = axes_2015(len(rows))[0].edges[-1]
+        usable = [threshold for threshold in thresholds if 0 < threshold < highest]
         return axes_2015(len(rows), min(usable)) if usable else axes_2015(len(rows))
 
     def _write(self, group_id: int, n_used: int, group: FilledGroup) -> None:
@@ -238,38 +259,28 @@ class _Run:
         write_table(model, model_file(self.folder, group_id, "table"), (ledger_hdu(group.rows),))
         log.debug("group %d (%s): %d counts", group_id, self.groups.describe(group_id), group.n_counts)
 
-    def _skip(self, obs_id: int, error: ObservationError) -> None:
+    def _skip(self, obs_id: int, error: ObservationError) -> str:
+        """Report an observation that cannot be used; the reason for the ledger names files relative to the store."""
         if self.settings.strict:
             raise ObservationError(
                 f"observation {obs_id}: {error.problem}", error.path, error.hdu, error.column, error.remedy
             ) from error
         log.warning("observation %d skipped: %s", obs_id, error)
+        return str(error).replace(f"{self.store.path}{os.sep}", "")
 
     def _step(self) -> None:
         self._done += 1
         self._progress(self._done, sum(map(len, self.members.values())))
 
 
+def _background_header(path: Path) -> fits.Header | None:
+    try:
+        with open_fits(path) as hdus:
+            return hdus["BACKGROUND"].header
+    except DataError:
+        return None
+
+
 def _on_host(model: BackgroundModel, align: str) -> BackgroundModel:
     counts, livetime = (cube.on_host() if cube else None for cube in (model.counts, model.livetime))
     return replace(model, rate=model.rate.on_host(), counts=counts, livetime=livetime, fov_align=align)
-
-
-@contextmanager
-def _executor(workers: int) -> Iterator[Executor | None]:
-    if workers == 1:
-        yield None
-        return
-    # Not forked: a CUDA context does not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as executor:
-        try:
-            yield executor
-        except BrokenProcessPool as error:
-            raise GpucubeError(
-                "a worker process died: out of memory? In a script of your own, call make_models under "
-                "if __name__ == '__main__', or with workers=1"
-            ) from error
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
+import zlib
 from pathlib import Path
 
 from astropy.io import fits
 
 from gpucube.cubes.fits import CREATOR
-from gpucube.errors import DataError, OutputError
-from gpucube.files import PARTIAL_SUFFIX, fits_bytes, open_fits, write_whole
+from gpucube.errors import OutputError
+from gpucube.files import PARTIAL_SUFFIX, fits_bytes, write_whole
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.table import ObservationTable
 
-__all__ = ["LEDGER", "model_file", "prepare_folder", "write_groups", "write_observations"]
+__all__ = ["LEDGER", "model_file", "model_tables", "prepare_folder", "write_groups", "write_observations"]
 
 OBSERVATIONS = "bg_observation_table.fits.gz"
 GROUPED_OBSERVATIONS = "bg_observation_table_grouped.fits.gz"
 GROUPS = "bg_observation_groups.ecsv"
 LEDGER = "bg_event_ledger.ecsv"
-MODEL = re.compile(r"bg_cube_model_group\d+_(table|image)\.fits\.gz")
+MODEL = re.compile(r"bg_cube_model_group(\d+)_(table|image)\.fits\.gz")
+FITS_BLOCK = 2880
 
 
 def model_file(folder: Path, group_id: int, kind: str) -> Path:
@@ -42,6 +44,23 @@ def model_file(folder: Path, group_id: int, kind: str) -> Path:
     return folder / f"bg_cube_model_group{group_id}_{kind}.fits.gz"
 
 
+def model_tables(folder: Path) -> dict[int, Path]:
+    """Table files of models in a folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Output folder.
+
+    Returns
+    -------
+    dict of int to pathlib.Path
+        Files by group.
+    """
+    found = ((MODEL.fullmatch(path.name), path) for path in folder.iterdir())
+    return {int(match[1]): path for match, path in found if match and match[2] == "table"}
+
+
 def prepare_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
     """Make sure that nothing is lost, and that nothing old is taken for new.
 
@@ -62,8 +81,6 @@ def prepare_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; name a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    for partial in folder.glob(f".bg_*{PARTIAL_SUFFIX}"):
-        partial.unlink(missing_ok=True)
     fixed = (OBSERVATIONS, GROUPED_OBSERVATIONS, GROUPS, LEDGER)
     present = sorted(path for path in folder.iterdir() if path.name in fixed or MODEL.fullmatch(path.name))
     if present and not (overwrite or resume):
@@ -73,20 +90,25 @@ def prepare_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
         )
     for path in present:
         if not _is_ours(path):
-            raise OutputError(f"{path} is in the way, and gpucube did not write it; move it or name another folder")
+            raise OutputError(
+                f"{path} is in the way: gpucube did not write it, or it is damaged; move it or name another folder"
+            )
+    for partial in folder.glob(f".bg_*{PARTIAL_SUFFIX}"):
+        partial.unlink(missing_ok=True)
     if overwrite:
         for path in present:
             path.unlink()
 
 
 def _is_ours(path: Path) -> bool:
-    if path.suffix == ".ecsv":
-        head = path.read_text(encoding="utf-8", errors="replace")[:20_000]
-        return "creator: gpucube" in head
+    """Whether the beginning of a file, which a damaged one still has, says that gpucube wrote it."""
     try:
-        with open_fits(path) as hdus:
-            return str(hdus[0].header.get("CREATOR", "")).startswith("gpucube")
-    except DataError:
+        with path.open("rb") as file:
+            head = file.read(20_000)
+        if path.suffix == ".ecsv":
+            return b"creator: gpucube" in head
+        return b"CREATOR = 'gpucube " in zlib.decompressobj(wbits=31).decompress(head, FITS_BLOCK)
+    except (OSError, zlib.error):
         return False
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -119,7 +120,7 @@ def select_observations(store: DataStore, settings: Settings, groups: Observatio
         raise OptionError(f"{store.path}: the observation table is empty")
     groups = groups or (ObservationGroups.test() if settings.test else ObservationGroups.default())
     rows = [_first_row(table, index) for index in range(len(table))]
-    rows = _mark(rows, _bad_rows(table), "skipped")
+    rows = _mark(rows, _bad_rows(store), "skipped")
     _report_skipped(rows, store, settings.strict)
     rows = _mark(rows, _left_out_by_test(table, rows) if settings.test else {}, "ungrouped")
     rows = _mark(rows, _sources_near(table, rows, settings), "near_source")
@@ -147,15 +148,30 @@ def _mark(rows: list[LedgerRow], reasons: dict[int, str], status: str) -> list[L
     ]
 
 
-def _bad_rows(table: ObservationTable) -> dict[int, str]:
-    lon, lat = (column_values(table, name, "deg") for name in ("RA_PNT", "DEC_PNT"))
-    first: dict[int, int] = {}
+def _bad_rows(store: DataStore) -> dict[int, str]:
+    table = store.table
+    angles = {
+        name: column_values(table, name, "deg")
+        for name in ("RA_PNT", "DEC_PNT", "ALT_PNT", "AZ_PNT")
+        if name in table.colnames
+    }
+    first: dict[Any, int] = {}
     reasons = {}
     for index, obs_id in enumerate(np.asarray(table["OBS_ID"]).tolist()):
-        if first.setdefault(obs_id, index) != index:
+        position = {name: float(values[index]) for name, values in angles.items()}
+        events = store.files[obs_id].events
+        if not np.isfinite(list(position.values())).all() or abs(position["DEC_PNT"]) > 90:
+            given = ", ".join(f"{name} {value:g}" for name, value in position.items())
+            reasons[index] = f"pointing is no position: {given} deg"
+        elif obs_id in first:
             reasons[index] = f"duplicate OBS_ID {obs_id}: row {first[obs_id] + 1} of the table has it, too"
-        elif not (np.isfinite(lon[index]) and abs(lat[index]) <= 90):
-            reasons[index] = f"pointing is no position: RA_PNT {lon[index]}, DEC_PNT {lat[index]} deg"
+        elif events is not None and events in first:
+            other = np.asarray(table["OBS_ID"])[first[events]]
+            reasons[index] = f"its events are those of observation {other}: {events.path.name}"
+        else:
+            first[obs_id] = index
+            if events is not None:
+                first[events] = index
     return reasons
 
 

@@ -83,11 +83,13 @@ class Settings:
         if self.overwrite and self.resume:
             raise OptionError("overwrite and resume exclude each other: one discards what is there, one keeps it")
 
-    def fingerprint(self, observations: Sequence[tuple[int, ...]]) -> str:
+    def fingerprint(self, group: tuple[int, str], observations: Sequence[tuple[int, ...]]) -> str:
         """Identify everything that the model of a group depends on.
 
         Parameters
         ----------
+        group : tuple of int and str
+            Number of the group and what it contains.
         observations : sequence of tuple of int
             OBS_ID and sizes in bytes of the files of each observation of the group. Times of files would make
             models differ that were made of copies of the same data.
@@ -97,5 +99,5 @@ class Settings:
         str
             16 hexadecimal digits.
         """
-        parts = [__version__, self.method, self.align, self.threshold, self.rate_per, *observations]
+        parts = [__version__, self.method, self.align, self.threshold, self.rate_per, group, *observations]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import gzip
 import math
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from gpucube.synthetic.hdus import (
 )
 from gpucube.synthetic.model import BackgroundDescription, describe
 from gpucube.synthetic.observations import make_test_observation_table
+from gpucube.workers import process_pool
 
 __all__ = ["make_test_dataset"]
 
@@ -206,16 +206,11 @@ def _write_observations(
             _write_observation(task, backend)
             progress(done, len(tasks))
         return
-    # A fresh interpreter each: a forked one would inherit a GPU context that it cannot use.
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn")) as pool:
+    with process_pool(min(workers, len(tasks))) as pool:
         futures = [pool.submit(_write_in_process, task, backend.name) for task in tasks]
-        try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                progress(done, len(tasks))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for done, future in enumerate(as_completed(futures), start=1):
+            future.result()
+            progress(done, len(tasks))
 
 
 def _write_in_process(task: _Task, backend_name: str) -> None:

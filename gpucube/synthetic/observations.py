@@ -8,9 +8,9 @@ import astropy.units as u
 import numpy as np
 from astropy.coordinates import AltAz, EarthLocation, SkyCoord
 from astropy.time import Time
-from astropy.utils import iers
 
 from gpucube.errors import OptionError
+from gpucube.observations.earth import bundled_earth_orientation
 from gpucube.observations.sites import SITES
 from gpucube.observations.table import ObservationTable
 from gpucube.synthetic.streams import Stream, host_generator, random_key
@@ -156,8 +156,7 @@ def _assemble(
 
 def _sky_positions(az: np.ndarray, alt: np.ndarray, time: Time, location: EarthLocation) -> SkyCoord:
     horizon = AltAz(az=az * u.deg, alt=alt * u.deg, obstime=time, location=location)
-    # Tables that come with astropy are good to far below an arcsecond; nothing is fetched.
-    with iers.conf.set_temp("auto_download", False), iers.conf.set_temp("iers_degraded_accuracy", "ignore"):
+    with bundled_earth_orientation():
         return SkyCoord(horizon).icrs
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from gammapy.irf import Background3D
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +21,7 @@ from gpucube.cubes.axis import AXIS_NAMES, Axis
 from gpucube.cubes.background import BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.cubes.fits import read_background_model, write_image, write_table
-from gpucube.errors import DataError
+from gpucube.errors import DataError, OutputError
 
 # Three different lengths, and uneven and asymmetric bins: a transposition or a mirror image cannot hide.
 AXES = (
@@ -231,7 +230,7 @@ def test_failing_write_keeps_the_old_file(tmp_path: Path, write, monkeypatch: py
 
     monkeypatch.setattr(files.os, "fsync", fail)
     for path in (old, tmp_path / "new.fits"):
-        with pytest.raises(OSError, match="no space left"):
+        with pytest.raises(OutputError, match="no space left"):
             write(make_model(axes=REGULAR, seed=1), path)
     assert list(tmp_path.iterdir()) == [old]
     assert old.read_bytes() == content
@@ -256,7 +255,7 @@ def test_gammapy_has_our_values_in_the_right_places(path: Path, axes: tuple[Axis
     energy, dety, detx = (Axis(n, axis.edges, axis.unit) for n, axis in zip(AXIS_NAMES, axes, strict=True))
     model = replace(make_model(axes=(energy, dety, detx)), fov_align=align)
     write_table(model, path)
-    theirs = Background3D.read(path)
+    theirs = pytest.importorskip("gammapy.irf").Background3D.read(path)
     assert theirs.fov_alignment == align
     found = theirs.evaluate(
         energy=energy.centers[:, None, None] * u.TeV,
@@ -272,7 +271,7 @@ def test_gammapy_has_our_values_in_the_right_places(path: Path, axes: tuple[Axis
 def test_we_read_what_gammapy_writes(tmp_path: Path, path: Path) -> None:
     model = make_model()
     write_table(model, path)
-    Background3D.read(path).to_table_hdu().writeto(tmp_path / "theirs.fits")
+    pytest.importorskip("gammapy.irf").Background3D.read(path).to_table_hdu().writeto(tmp_path / "theirs.fits")
     found = read_background_model(tmp_path / "theirs.fits")
     np.testing.assert_allclose(found.rate.quantity.to_value("s-1 TeV-1 sr-1"), model.rate.data, rtol=1e-6)
     assert found.fov_align == "ALTAZ"

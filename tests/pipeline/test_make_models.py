@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,6 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from gammapy.irf import Background3D
 
 import gpucube.arrays.backend as backend_module
 from gpucube.arrays.backend import Backend
@@ -25,7 +25,7 @@ from gpucube.observations.groups import ObservationGroupAxis, ObservationGroups
 from gpucube.observations.store import DataStore
 from gpucube.pipeline import Settings, make_models
 from gpucube.pipeline.ledger import LedgerError, LedgerRow
-from tests.stores import DAMAGES, copy_store, event_file
+from tests.stores import DAMAGES, copy_store, edit_events, event_file
 
 QUICK = Settings(backend="numpy", catalog="none", test=True)
 ONE_GROUP = ObservationGroups([ObservationGroupAxis("ALT", edges=(0, 90), unit="deg")])
@@ -144,8 +144,9 @@ def test_counts_of_parts_add(store: Path, tmp_path: Path) -> None:
 
 
 def test_gammapy_reads_the_models(models: Path) -> None:
+    irf = pytest.importorskip("gammapy.irf")
     for path in models.glob("bg_cube_model_group*_table.fits.gz"):
-        ours, theirs = read_background_model(path), Background3D.read(path)
+        ours, theirs = read_background_model(path), irf.Background3D.read(path)
         energy, dety, detx = (axis.centers * axis.unit for axis in ours.axes)
         values = theirs.evaluate(energy=energy[:, None, None], fov_lat=dety[None, :, None], fov_lon=detx[None, None, :])
         np.testing.assert_allclose(values.to_value("s-1 TeV-1 sr-1"), ours.rate.quantity.to_value("s-1 TeV-1 sr-1"))
@@ -175,12 +176,14 @@ def test_bad_rows_of_the_table_are_skipped(store: Path, tmp_path: Path) -> None:
     damaged = copy_store(store, tmp_path / "data")
     index = Table.read(damaged / "obs-index.fits.gz")
     index["RA_PNT"][1] = np.nan
+    index["AZ_PNT"][4] = np.nan
     index.add_row(index[2])
     index.write(damaged / "obs-index.fits.gz", overwrite=True)
     make_models(damaged, tmp_path / "out", settings=QUICK)
     table = ledger(tmp_path / "out")
-    assert table["STATUS"].tolist() == ["used", "skipped", *["used"] * (len(index) - 3), "skipped"]
-    assert "pointing" in table["REASON"][1]
+    skipped = [index for index, status in enumerate(table["STATUS"]) if status == "skipped"]
+    assert skipped == [1, 4, 8]
+    assert all("pointing" in table["REASON"][index] for index in skipped[:2])
     assert "duplicate OBS_ID" in table["REASON"][-1]
     check_ledger(tmp_path / "out")
 
@@ -269,7 +272,102 @@ def test_resume_notices_other_data(store: Path, tmp_path: Path) -> None:
         make_models(data, tmp_path / "out", settings=replace(QUICK, resume=True))
 
 
-def test_killed_run_leaves_whole_files(models: Path, store: Path, tmp_path: Path) -> None:
+def test_resume_refuses_models_of_other_groups(store: Path, tmp_path: Path) -> None:
+    make_models(store, tmp_path / "out", settings=QUICK)
+    before = contents(tmp_path / "out")
+    for changes, groups in (({}, ONE_GROUP), ({"test": False}, None)):
+        with pytest.raises(OutputError, match="other settings or observations"):
+            make_models(store, tmp_path / "out", settings=replace(QUICK, resume=True, **changes), groups=groups)
+        assert contents(tmp_path / "out") == before
+
+
+def test_resume_makes_damaged_models_again(models: Path, store: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(models, tmp_path / "out"))
+    table, *_ = sorted(out.glob("*group*_table.fits.gz"))
+    table.write_bytes(table.read_bytes()[:5000])
+    sorted(out.glob("*_image.fits.gz"))[-1].unlink()
+    make_models(store, out, settings=replace(QUICK, resume=True))
+    assert contents(out) == contents(models)
+
+
+def test_path_of_any_characters(store: Path, tmp_path: Path) -> None:
+    data = copy_store(store, tmp_path / "données")
+    event_file(data, 3).unlink()
+    make_models(data, tmp_path / "sortie é", settings=QUICK)
+    before = contents(tmp_path / "sortie é")
+    make_models(data, tmp_path / "sortie é", settings=replace(QUICK, resume=True))
+    assert contents(tmp_path / "sortie é") == before
+    reason = ledger(tmp_path / "sortie é")["REASON"][2]
+    assert reason.startswith("data/")
+
+
+def test_threshold_beyond_the_cube_does_not_stop_others(store: Path, tmp_path: Path) -> None:
+    data = copy_store(store, tmp_path / "data")
+    edit_events(event_file(data, 1), lambda hdus: hdus["AEFF"].header.set("LO_THRES", 300.0))
+    for method in ("default", "mayer2015"):
+        groups = ObservationGroups([ObservationGroupAxis("OBS_ID", values=tuple(range(1, 9)))])
+        settings = replace(QUICK, method=method)
+        summary = make_models(data, tmp_path / method, settings=settings, groups=groups)
+        assert len(summary.models) == 8
+        assert summary.rows[0].n_filled == 0
+        check_ledger(tmp_path / method)
+
+
+def test_same_events_are_not_counted_twice(store: Path, tmp_path: Path) -> None:
+    data = copy_store(store, tmp_path / "data")
+    index = Table.read(data / "hdu-index.fits.gz")
+    index["FILE_NAME"][index["OBS_ID"] == 2] = index["FILE_NAME"][index["OBS_ID"] == 1][0]
+    index.write(data / "hdu-index.fits.gz", overwrite=True)
+    make_models(data, tmp_path / "out", settings=QUICK)
+    row = ledger(tmp_path / "out")[1]
+    assert row["STATUS"] == "skipped"
+    assert "those of observation 1" in row["REASON"]
+
+
+def test_two_answers_of_the_index_are_none(store: Path, tmp_path: Path) -> None:
+    data = copy_store(store, tmp_path / "data")
+    index = Table.read(data / "hdu-index.fits.gz")
+    row = dict(index[0])
+    index.add_row(row | {"FILE_NAME": "obs_000002.fits.gz"})
+    index.write(data / "hdu-index.fits.gz", overwrite=True)
+    make_models(data, tmp_path / "out", settings=QUICK)
+    assert "or several" in ledger(tmp_path / "out")["REASON"][0]
+
+
+def test_unforeseen_error_costs_one_observation(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["gpucube.pipeline.fill"]
+    original = module.read_observation
+
+    def fragile(obs_id: int, *arguments: object) -> object:
+        if obs_id == 4:
+            raise AttributeError("size")
+        return original(obs_id, *arguments)
+
+    monkeypatch.setattr(module, "read_observation", fragile)
+    summary = make_models(store, tmp_path / "out", settings=QUICK)
+    assert [row.obs_id for row in summary.rows if row.status == "skipped"] == [4]
+
+
+def test_killed_run_leaves_no_workers(store: Path, tmp_path: Path) -> None:
+    code = "from gpucube.workers import process_pool\nimport time\n"
+    code += "if __name__ == '__main__':\n    with process_pool(2) as pool:\n"
+    code += "        pool.submit(time.sleep, 0).result()\n"
+    code += "        print(*pool._processes, flush=True)\n        time.sleep(60)"
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    workers = [int(pid) for pid in process.stdout.readline().split()]
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert len(workers) == 2
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def test_killed_run_leaves_whole_leaves_whole_files(models: Path, store: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [
         sys.executable,
