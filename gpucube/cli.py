@@ -300,7 +300,7 @@ def demo(out: Path, backend: str) -> None:
     \b
     Examples:
       gpucube demo
-      gpucube demo /tmp/demo --backend numpy
+      gpucube demo first-look --backend numpy
     """
     require_matplotlib()
     data, models, pictures = out / "data", out / "models", out / "pictures"

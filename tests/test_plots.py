@@ -44,7 +44,7 @@ def make_model(
     return replace(model, meta=model.meta | {"GROUP_ID": 7})
 
 
-def check(paths: list[Path], folder: Path) -> None:
+def assert_pictures(paths: list[Path], folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == NAMES
     assert [path.name for path in paths] == NAMES
     for path in paths:
@@ -66,7 +66,7 @@ def dominant_colors(path: Path) -> set[int]:
 
 
 def test_every_backend(backend: Backend, tmp_path: Path) -> None:
-    check(plot_model(make_model(backend), tmp_path, "a"), tmp_path)
+    assert_pictures(plot_model(make_model(backend), tmp_path, "a"), tmp_path)
 
 
 def test_same_model_same_bytes_on_every_backend(backend: Backend, tmp_path: Path) -> None:
@@ -81,18 +81,18 @@ def test_same_model_same_bytes_on_every_backend(backend: Backend, tmp_path: Path
     [((1, 1, 1), 0.0), ((1, 3, 2), 3.0), ((4, 2, 3), 0.01), ((4, 3, 2), 100.0), ((20, 9, 12), 3.0)],
 )
 def test_shapes_and_numbers_of_counts(tmp_path: Path, shape: tuple[int, int, int], mean: float) -> None:
-    check(plot_model(make_model(shape=shape, mean=mean), tmp_path, "a"), tmp_path)
+    assert_pictures(plot_model(make_model(shape=shape, mean=mean), tmp_path, "a"), tmp_path)
 
 
 @pytest.mark.parametrize("value", [np.nan, 0.0, 1e-10, 1e-9, 1e100])
 def test_models_of_one_value(tmp_path: Path, value: float) -> None:
     model = make_model()
     flat = model.rate.with_data(np.full((4, 9, 12), value))
-    check(plot_model(replace(model, rate=flat, livetime=None), tmp_path, "a"), tmp_path)
+    assert_pictures(plot_model(replace(model, rate=flat, livetime=None), tmp_path, "a"), tmp_path)
 
 
 def test_rate_only(tmp_path: Path) -> None:
-    check(plot_model(BackgroundModel(make_model().rate), tmp_path, "a"), tmp_path)
+    assert_pictures(plot_model(BackgroundModel(make_model().rate), tmp_path, "a"), tmp_path)
 
 
 def test_no_exposure_is_grey(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def tracked(alt: float, az: float, site: EarthLocation, duration: float = 1680.0
     return pointing, altaz_rotation(pointing.ra.deg, pointing.dec.deg, REFERENCE, 0.0, duration, site)
 
 
-def check_rotations(matrices: np.ndarray) -> None:
+def assert_rotations(matrices: np.ndarray) -> None:
     """Orthogonal matrices."""
     np.testing.assert_allclose(
         matrices @ np.swapaxes(matrices, -1, -2), np.broadcast_to(np.eye(3), matrices.shape), atol=1e-12
@@ -37,7 +37,7 @@ def check_rotations(matrices: np.ndarray) -> None:
 @given(lon=st.floats(-7, 7), lat=st.floats(-np.pi / 2, np.pi / 2))
 def test_matrix_of_a_pointing(lon: float, lat: float) -> None:
     matrix = fov_matrix(lon, lat)
-    check_rotations(matrix)
+    assert_rotations(matrix)
     assert np.linalg.det(matrix) == pytest.approx(-1)  # the longitude is mirrored
     x, y, z = (values.item() for values in directions(np.rad2deg([lon]), np.rad2deg([lat])))
     np.testing.assert_allclose(matrix @ [x, y, z], [1, 0, 0], atol=1e-12)
@@ -64,7 +64,7 @@ def test_radec_rotation_is_constant() -> None:
 def test_nodes_are_close_enough(site: EarthLocation, alt: float, az: float, tolerance: float) -> None:
     """Between nodes, where interpolation is worst, directions 5 deg from the pointing are right (arcsec)."""
     pointing, rotation = tracked(alt, az, site)
-    check_rotations(rotation.matrices)
+    assert_rotations(rotation.matrices)
     # Two mirror images: azimuth runs from north to east, and the longitude of the field of view against it.
     np.testing.assert_allclose(np.linalg.det(rotation.matrices), 1)
     assert (rotation.times[0], rotation.times[-1]) == (0.0, 1680.0)
@@ -104,7 +104,7 @@ def test_dates_beyond_the_tables_of_the_earth(after_today: float, monkeypatch: p
     monkeypatch.setattr(astropy_data, "download_file", no_network)
     date = Time(Time.now().mjd + after_today, format="mjd", scale="tt")
     rotation = altaz_rotation(83.6, 22.0, date, 0.0, 100.0, NAMIBIA)
-    check_rotations(rotation.matrices)
+    assert_rotations(rotation.matrices)
 
 
 @pytest.mark.parametrize("scale", ["tt", "utc", "tai"])

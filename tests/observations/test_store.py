@@ -74,7 +74,7 @@ def make_hess(folder: Path, index: str = "runinfo.fits") -> Path:
     return folder
 
 
-def check(store: DataStore, scheme: str) -> None:
+def assert_store(store: DataStore, scheme: str) -> None:
     assert store.scheme == scheme
     assert np.asarray(store.table["OBS_ID"]).tolist() == OBS_IDS
     assert list(store.files) == OBS_IDS
@@ -86,17 +86,17 @@ def check(store: DataStore, scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["auto", "GADF", "gadf"])
 def test_gadf(tmp_path: Path, scheme: str) -> None:
-    check(DataStore.open(make_gadf(tmp_path / "data"), scheme), "GADF")
+    assert_store(DataStore.open(make_gadf(tmp_path / "data"), scheme), "GADF")
 
 
 @pytest.mark.parametrize("scheme", ["auto", "HESS", "hess"])
 @pytest.mark.parametrize("index", ["runinfo.fits", "runinfo.fits.gz"])
 def test_hess(tmp_path: Path, scheme: str, index: str) -> None:
-    check(DataStore.open(make_hess(tmp_path / "data", index), scheme), "HESS")
+    assert_store(DataStore.open(make_hess(tmp_path / "data", index), scheme), "HESS")
 
 
 def test_path_as_text(tmp_path: Path) -> None:
-    check(DataStore.open(str(make_hess(tmp_path / "data"))), "HESS")
+    assert_store(DataStore.open(str(make_hess(tmp_path / "data"))), "HESS")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_files_may_be_packed(tmp_path: Path) -> None:
         table["FILE_NAME"] = [name.removesuffix(".gz") for name in table["FILE_NAME"]]
         return table
 
-    check(DataStore.open(make_gadf(tmp_path / "data", change)), "GADF")
+    assert_store(DataStore.open(make_gadf(tmp_path / "data", change)), "GADF")
 
 
 def test_index_with_blanks_and_capitals(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_index_with_blanks_and_capitals(tmp_path: Path) -> None:
         table["HDU_NAME"] = [f"{name.lower()} " for name in table["HDU_NAME"]]
         return table
 
-    check(DataStore.open(make_gadf(tmp_path / "data", change)), "GADF")
+    assert_store(DataStore.open(make_gadf(tmp_path / "data", change)), "GADF")
 
 
 def test_index_without_hdu_names(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_index_without_hdu_names(tmp_path: Path) -> None:
         table["HDU_NAME"] = [" "] * len(table)
         return table
 
-    check(DataStore.open(make_gadf(tmp_path / "data", change)), "GADF")
+    assert_store(DataStore.open(make_gadf(tmp_path / "data", change)), "GADF")
 
 
 def test_index_with_rows_that_nobody_asked_for(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_index_with_rows_that_nobody_asked_for(tmp_path: Path) -> None:
         table.add_row((3, "psf", "runs", "none.fits", "PSF"))
         return table
 
-    check(DataStore.open(make_gadf(tmp_path / "data", change)), "GADF")
+    assert_store(DataStore.open(make_gadf(tmp_path / "data", change)), "GADF")
 
 
 @pytest.mark.parametrize(("kind", "hdu"), [("events", "EVENTS"), ("aeff", "AEFF")])
@@ -223,7 +223,7 @@ def test_both_schemes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="index files of several schemes") as error:
         DataStore.open(folder)
     assert error.value.remedy == "name the scheme"
-    check(DataStore.open(folder, "GADF"), "GADF")
+    assert_store(DataStore.open(folder, "GADF"), "GADF")
 
 
 def test_wrong_scheme(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_numbers_as_text(tmp_path: Path) -> None:
         table["OBS_ID"] = [f" {number} " for number in table["OBS_ID"]]
         return table
 
-    check(DataStore.open(make_gadf(tmp_path / "data", change)), "GADF")
+    assert_store(DataStore.open(make_gadf(tmp_path / "data", change)), "GADF")
 
 
 @pytest.mark.parametrize("name", ["obs-index.fits.gz", "hdu-index.fits.gz"])
