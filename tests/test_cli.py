@@ -8,9 +8,9 @@ import pytest
 from astropy.table import Table
 from click.testing import CliRunner, Result
 
-from gpucube import cli as cli_module
 from gpucube.arrays.backend import backend_statuses
 from gpucube.cli import cli
+from gpucube.cli import look as look_commands
 from tests.stores import DAMAGES, copy_store, event_file
 
 COMMANDS = sorted(cli.commands)
@@ -128,7 +128,7 @@ def test_bug_shows_no_traceback(monkeypatch: pytest.MonkeyPatch, store: Path) ->
     def broken(path: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(cli_module, "describe_folder", broken)
+    monkeypatch.setattr(look_commands, "describe_folder", broken)
     result = run("info", store)
     assert result.exit_code == 1
     assert "unexpected ZeroDivisionError: oops" in result.output

@@ -22,7 +22,7 @@ SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
 
 
 def is_public(name: str) -> bool:
-    # native/ has the docstrings of the portable functions, and those of cli.py are the text of --help.
+    # native/ has the docstrings of the portable functions, and those of cli/ are the text of --help.
     parts = name.split(".")
     return not any(part.startswith("_") or part in ("native", "cli") for part in parts)
 

@@ -1,0 +1,78 @@
+"""Commands that show what is there: data, models, array libraries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gpucube.arrays.backend import backend_statuses
+from gpucube.cli.app import USER_BACKENDS, cli, level_option, new_table, print_table
+from gpucube.cubes.fits import read_background_model
+from gpucube.inspection import describe_folder, describe_model
+from gpucube.plots import plot_model
+
+__all__ = ["backends", "info", "make_pictures", "plot"]
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@level_option
+def info(path: Path) -> None:
+    """Say what is in a data store or a folder of models, or in a background model (a FITS file).
+
+    \b
+    Examples:
+      gpucube info $GAMMAPY_DATA/hess-dl3-dr1
+      gpucube info models/bg_cube_model_group21_table.fits.gz
+    """
+    facts = describe_folder(path) if path.is_dir() else describe_model(read_background_model(path))
+    table = new_table(str(path), "", "")
+    table.show_header = False
+    for name, value in facts.items():
+        table.add_row(name, value)
+    print_table(table)
+
+
+@cli.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    show_default="this folder",
+    help="Folder for the pictures; those of the same model are replaced.",
+)
+@level_option
+def plot(model: Path, out: Path) -> None:
+    """Make pictures of a background model: an image for each energy bin, and spectra.
+
+    \b
+    Example:
+      gpucube plot models/bg_cube_model_group21_table.fits.gz --out pictures
+    """
+    for picture in make_pictures(model, out):
+        click.echo(picture)
+
+
+@cli.command()
+@level_option
+def backends() -> None:
+    """Say which array libraries and devices work here.
+
+    \b
+    Example:
+      gpucube backends
+    """
+    table = new_table("backends", "backend", "works", "detail")
+    for status in backend_statuses():
+        if status.name in USER_BACKENDS:
+            table.add_row(status.name, "yes" if status.works else "no", status.detail)
+    print_table(table)
+
+
+def make_pictures(path: Path, folder: Path) -> list[Path]:
+    """Make all pictures of a model file."""
+    model = read_background_model(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return plot_model(model, folder, path.name.partition(".fits")[0])

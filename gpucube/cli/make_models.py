@@ -1,0 +1,105 @@
+"""The command that makes models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gpucube.arrays.exposure import THRESHOLD_RULES
+from gpucube.arrays.rate import METHODS
+from gpucube.cli.app import backend_option, cli, level_option, new_table, print_table, progress_bar
+from gpucube.cubes.background import ALIGNMENTS
+from gpucube.observations.store import SCHEMES
+from gpucube.pipeline.make_models import Summary, make_models
+from gpucube.pipeline.settings import RATE_PER, Settings
+
+__all__ = ["make_models_command", "print_summary"]
+
+SKIPPED_STATUS = 3
+
+
+@cli.command("make-models")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("scheme", type=click.Choice([*SCHEMES, "auto"], case_sensitive=False), metavar="HESS|GADF|auto")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--test", is_flag=True, help="Quick look: at most 100 observations, 4 groups, 5 sources.")
+@click.option("--method", type=click.Choice(list(METHODS)), help="Recipe.  [default: default]")
+@click.option("--a-la-michi", "michi", is_flag=True, help="The same as --method mayer2015.")
+@click.option(
+    "--catalog",
+    default="builtin",
+    show_default=True,
+    metavar="FILE|builtin|none",
+    help="Sources; observations near one are left out.",
+)
+@backend_option("auto")
+@click.option(
+    "--align",
+    type=click.Choice(ALIGNMENTS, case_sensitive=False),
+    metavar="[ALTAZ|RADEC]",
+    default="ALTAZ",
+    show_default=True,
+    help="Orientation of DETX and DETY.",
+)
+@click.option(
+    "--threshold",
+    type=click.Choice(list(THRESHOLD_RULES)),
+    default="share",
+    show_default=True,
+    help="Livetime of the energy bin that a threshold cuts: its share, none, or all (as in 2015).",
+)
+@click.option(
+    "--rate-per",
+    type=click.Choice(RATE_PER),
+    default="livetime",
+    show_default=True,
+    help="Time that rates are per; Gammapy takes them as per ontime.",
+)
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that read files.")
+@click.option("--overwrite", is_flag=True, help="Replace the models of an earlier run in OUT.")
+@click.option("--resume", is_flag=True, help="Go on from the finished groups of an interrupted run in OUT.")
+@click.option("--strict", is_flag=True, help="Stop at the first observation that cannot be used.")
+@level_option
+@click.pass_context
+def make_models_command(
+    ctx: click.Context, /, data: Path, scheme: str, out: Path, *, michi: bool, **options: Any
+) -> None:
+    """Make a background model for each group of observations in the folder DATA.
+
+    SCHEME says how its files are named: HESS (runinfo.fits, 2015), GADF (obs-index.fits.gz and
+    hdu-index.fits.gz), or auto. Models go to the folder OUT, with a ledger of all events.
+
+    \b
+    Examples:
+      gpucube make-models $GAMMAPY_DATA/hess-dl3-dr1 GADF models
+      gpucube make-models runs HESS models --a-la-michi --backend cupy
+      gpucube make-models runs auto models --catalog none --align RADEC --workers 8
+
+    Exit status: 0 done, 1 input or options are wrong, 2 usage, 3 done but observations were skipped.
+    """
+    if michi and options["method"] not in (None, "mayer2015"):
+        raise click.UsageError(f"--a-la-michi is --method mayer2015, not {options['method']}")
+    options["method"] = "mayer2015" if michi else options["method"] or "default"
+    settings = Settings(**options)
+    with progress_bar("observations") as step:
+        summary = make_models(data, out, scheme, settings, progress=step)
+    print_summary(summary)
+    if summary.n_skipped:
+        ctx.exit(SKIPPED_STATUS)
+
+
+def print_summary(summary: Summary) -> None:
+    """Print the models of a run, and what became of its observations."""
+    table = new_table(f"background models in {summary.folder}", "group", "contains", "observations", "counts", "model")
+    for group_id, path in summary.models.items():
+        used = [row for row in summary.rows if row.group_id == group_id and row.status == "used"]
+        n_counts = sum(row.n_filled for row in used)
+        contains = summary.groups.describe(group_id)
+        table.add_row(str(group_id), contains, str(len(used)), f"{n_counts:,}", path.name)
+    print_table(table)
+    statuses = [row.status for row in summary.rows]
+    numbers = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
+    n_read, n_filled = sum(row.n_read for row in summary.rows), sum(row.n_filled for row in summary.rows)
+    click.echo(f"{len(statuses)} observations: {numbers}; {n_read:,} events read, {n_filled:,} filled")
