@@ -10,14 +10,10 @@ import numpy as np
 
 from gpucube.errors import DataError, ObservationError, OptionError
 from gpucube.observations.columns import column_texts, column_values, read_tables
-from gpucube.observations.events import (
-    HduLocation,
-    Observation,
-    ObservationFiles,
-    read_observation,
-    read_threshold,
-)
+from gpucube.observations.events import Observation, read_observation
+from gpucube.observations.hdus import HduLocation, ObservationFiles
 from gpucube.observations.table import ObservationTable
+from gpucube.observations.threshold import read_threshold
 
 __all__ = ["SCHEMES", "DataStore", "hess_file", "table_file"]
 

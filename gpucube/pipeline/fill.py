@@ -19,7 +19,8 @@ from gpucube.arrays.tally import FATES, fillable, tally_fates
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.cube import Cube
 from gpucube.errors import ObservationError
-from gpucube.observations.events import Observation, ObservationFiles, read_observation
+from gpucube.observations.events import Observation, read_observation
+from gpucube.observations.hdus import ObservationFiles
 from gpucube.pipeline.ledger import LedgerError, LedgerRow
 
 __all__ = ["FilledGroup", "fill_group", "read_observations"]

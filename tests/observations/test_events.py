@@ -20,15 +20,11 @@ from hypothesis import strategies as st
 from gpucube.arrays.fov import interpolate_rotation, sky_to_fov
 from gpucube.errors import ObservationError
 from gpucube.files import fits_bytes
-from gpucube.observations.events import (
-    GTI_SLACK,
-    HduLocation,
-    Observation,
-    ObservationFiles,
-    read_observation,
-    read_threshold,
-)
+from gpucube.observations.events import Observation, read_observation
+from gpucube.observations.gti import GTI_SLACK
+from gpucube.observations.hdus import HduLocation, ObservationFiles
 from gpucube.observations.store import DataStore
+from gpucube.observations.threshold import read_threshold
 
 N = 20
 TIME = np.linspace(1000.0, 2600.0, N)

@@ -18,7 +18,8 @@ from gpucube.arrays.backend import Backend
 from gpucube.arrays.fov import interpolate_rotation, sky_to_fov
 from gpucube.errors import OptionError, OutputError
 from gpucube.files import fits_bytes
-from gpucube.observations.events import HduLocation, ObservationFiles, read_observation
+from gpucube.observations.events import read_observation
+from gpucube.observations.hdus import HduLocation, ObservationFiles
 from gpucube.observations.store import DataStore
 from gpucube.synthetic import BackgroundDescription, make_test_dataset, make_test_eventlist
 
