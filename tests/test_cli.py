@@ -92,7 +92,7 @@ def test_skipped_observation_is_status_3(store: Path, tmp_path: Path) -> None:
         (("make-models", "{store}", "auto", "{tmp}/x", "--catalog", "{tmp}/none.fits"), "none.fits"),
         (("make-models", "{store}", "auto", "{store}/obs-index.fits.gz", "--catalog", "none"), "is a file"),
         (("info", "{tmp}/nothing.fits"), "no such file"),
-        (("info", "{store}/obs-index.fits.gz"), "no 3-D background model"),
+        (("info", "{store}/obs-index.fits.gz"), "no background model"),
         (("plot", "{tmp}/nothing.fits"), "no such file"),
         (("plot", "{tmp}"), "is a folder"),
     ],

@@ -6,19 +6,24 @@ bin for which an observation counts, and the lowest energy from which its events
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat
 from array_api_compat import array_namespace
 
-__all__ = ["THRESHOLD_RULES", "ThresholdRule", "livetime_per_bin"]
+__all__ = ["SPECTRAL_INDEX", "THRESHOLD_RULES", "ThresholdRule", "exposure_cube", "spectral_index"]
 
 Array = Any
 
-# Spectral index of the background that divides the bin cut by the threshold.
+# Spectral index of cosmic rays, where there are too few counts to measure that of the background.
 SPECTRAL_INDEX = 2.7
+INDEX_RANGE = (0.0, 6.0)
+# Bins of a measurement: enough to be precise where the first is cut, few enough for a spectrum that is no power law.
+WINDOW = 3
+MIN_COUNTS = 30
+BISECTIONS = 40
 
 
 @dataclass(frozen=True)
@@ -27,30 +32,31 @@ class ThresholdRule:
 
     Attributes
     ----------
-    share : function (threshold, energy_edges) -> array
-        Share of each bin that counts as exposed; shapes (n_obs,), (n_bins + 1,) -> (n_obs, n_bins).
+    share : function (threshold, energy_edges, index) -> array
+        Share of each bin that counts as exposed, of a spectrum that falls with the spectral index there; shapes
+        (n_obs,), (n_bins + 1,), (n_bins,) -> (n_obs, n_bins).
     cut : function (threshold, energy_edges) -> array
         Energy from which events are filled; shapes (n_obs,), (n_bins + 1,) -> (n_obs,).
     """
 
-    share: Callable[[Array, Array], Array]
+    share: Callable[[Array, Array, Array], Array]
     cut: Callable[[Array, Array], Array]
 
 
-def _share_above(threshold: Array, energy_edges: Array) -> Array:
-    xp = array_namespace(threshold, energy_edges)
+def _share_above(threshold: Array, energy_edges: Array, index: Array) -> Array:
+    xp = array_namespace(threshold, energy_edges, index)
     low, high = energy_edges[:-1], energy_edges[1:]
     lowest = xp.clip(threshold[:, None], low[None, :], high[None, :])
-    exponent = 1 - SPECTRAL_INDEX
-    return (lowest**exponent - high**exponent) / (low**exponent - high**exponent)
+    exponent = _not_zero(1 - index, xp=xp)
+    return xp.expm1(exponent * xp.log(lowest / high)) / xp.expm1(exponent * xp.log(low / high))
 
 
-def _share_whole_bins(threshold: Array, energy_edges: Array) -> Array:
+def _share_whole_bins(threshold: Array, energy_edges: Array, index: Array) -> Array:
     xp = array_namespace(threshold, energy_edges)
     return xp.astype(energy_edges[None, :-1] >= threshold[:, None], xp.float64)
 
 
-def _share_2015(threshold: Array, energy_edges: Array) -> Array:
+def _share_2015(threshold: Array, energy_edges: Array, index: Array) -> Array:
     xp = array_namespace(threshold, energy_edges)
     return xp.astype(energy_edges[None, 1:] > threshold[:, None], xp.float64)
 
@@ -79,31 +85,100 @@ THRESHOLD_RULES = {
 }
 
 
-def livetime_per_bin(livetime: Array, threshold: Array, energy_edges: Array, rule: str = "share") -> Array:
-    """Livetime that observations contribute to each energy bin, added up.
+def spectral_index(counts: Array, exposure: Array, threshold: Array, energy_edges: Array) -> Array:
+    """Spectral index around each energy bin, measured from the counts.
+
+    In the bin and the two above it (the last three at the end), the index is the one for which a power law above
+    the thresholds has the mean bin number of the counts, which is unique (the method of moments).
 
     Parameters
     ----------
-    livetime : array of float64, shape (n_obs,)
-        Dead-time corrected observation time in s.
+    counts : array of int64, shape (n_bins,)
+        Counts of all observations, each above its own threshold.
+    exposure : array of float64, shape (n_obs,)
+        Livetime of each observation, in any unit, times the part of the field that it saw.
     threshold : array of float64, shape (n_obs,)
         Energy threshold in TeV.
     energy_edges : array of float64, shape (n_bins + 1,)
         Increasing, positive bin edges in TeV.
-    rule : {"share", "edge", "2015"}
-        What to do with the bin that contains the threshold: count the share of an E^-2.7 spectrum that
-        lies above it, count only bins wholly above it, or count that bin whole as the 2015 code did.
 
     Returns
     -------
     array of float64, shape (n_bins,)
-        Livetime in s.
-
-    Raises
-    ------
-    KeyError
-        `rule` is not one of `THRESHOLD_RULES`.
+        Index G of a spectrum E^-G, within `INDEX_RANGE`; `SPECTRAL_INDEX` where there are too few counts.
     """
-    xp = array_namespace(livetime, threshold, energy_edges)
-    share = THRESHOLD_RULES[rule].share(threshold, energy_edges)
-    return xp.sum(livetime[:, None] * share, axis=0)
+    xp = array_namespace(counts, exposure, threshold, energy_edges)
+    device = array_api_compat.device(energy_edges)
+    n_bins = energy_edges.shape[0] - 1
+    default = xp.full((n_bins,), SPECTRAL_INDEX, dtype=xp.float64, device=device)
+    if n_bins < WINDOW:
+        return default
+    position = xp.arange(WINDOW, dtype=xp.int64, device=device)
+    bins = xp.clip(xp.arange(n_bins, dtype=xp.int64, device=device), 0, n_bins - WINDOW)[:, None] + position
+    flat = xp.reshape(bins, (-1,))
+    numbers, low, high = (
+        xp.reshape(xp.take(values, flat), bins.shape)
+        for values in (xp.astype(counts, xp.float64), energy_edges[:-1], energy_edges[1:])
+    )
+    total = xp.sum(numbers, axis=1)
+    enough = total >= MIN_COUNTS
+    place = xp.astype(position, xp.float64)
+    wanted = xp.sum(numbers * place, axis=1) / xp.where(enough, total, 1.0)
+    lowest = xp.clip(threshold[:, None, None], low, high) / low[:, :1]
+    index = _bisect(
+        lambda index: _mean_place(index, place, exposure, lowest, high / low[:, :1], xp=xp), wanted, default, xp=xp
+    )
+    return xp.where(enough, index, default)
+
+
+def _mean_place(index: Array, place: Array, exposure: Array, lowest: Array, high: Array, *, xp: Any) -> Array:
+    """Mean bin number in each window for a power law: it falls with the index."""
+    exponent = _not_zero(1 - index, xp=xp)[:, None]
+    expected = xp.sum(exposure[:, None, None] * (high**exponent - lowest**exponent) / exponent, axis=0)
+    total = xp.sum(expected, axis=1)
+    return xp.sum(expected * place, axis=1) / xp.where(total > 0, total, 1.0)
+
+
+def _bisect(falling: Callable[[Array], Array], wanted: Array, like: Array, *, xp: Any) -> Array:
+    low, high = xp.full_like(like, INDEX_RANGE[0]), xp.full_like(like, INDEX_RANGE[1])
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        above = falling(middle) > wanted
+        low, high = xp.where(above, middle, low), xp.where(above, high, middle)
+    return 0.5 * (low + high)
+
+
+def _not_zero(exponent: Array, *, xp: Any) -> Array:
+    """The integral of 1 / E is the limit of the others."""
+    return xp.where(xp.abs(exponent) < 1e-6, 1e-6, exponent)
+
+
+def exposure_cube(time: Array, share: Array, open_fractions: Sequence[Array | None], n_field_axes: int = 2) -> Array:
+    """Add up the exposure of observations, each above its threshold and outside its exclusion regions.
+
+    Parameters
+    ----------
+    time : array of float64, shape (n_obs,)
+        Livetime or ontime in s.
+    share : array of float64, shape (n_obs, n_bins)
+        Share of each energy bin above the threshold.
+    open_fractions : sequence of n_obs arrays of float64, shape of the field of view, or None
+        Fraction of time and solid angle of each bin outside all exclusion regions; None where there are none.
+    n_field_axes : int
+        Number of axes of the field of view.
+
+    Returns
+    -------
+    array of float64, shape (n_bins, ...)
+        Sum in s, in a fixed order; each axis of the field of view has the length 1 if no observation has regions.
+    """
+    xp = array_namespace(time, share)
+    per_bin = time[:, None] * share
+    free = [fraction is None for fraction in open_fractions]
+    mask = xp.asarray(free, dtype=xp.bool, device=array_api_compat.device(time))
+    total = xp.sum(xp.where(mask[:, None], per_bin, 0.0), axis=0)
+    total = xp.reshape(total, (-1, *[1] * n_field_axes))
+    for number, fraction in enumerate(open_fractions):
+        if fraction is not None:
+            total = total + xp.reshape(per_bin[number, :], (-1, *[1] * n_field_axes)) * fraction
+    return total

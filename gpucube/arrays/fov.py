@@ -12,7 +12,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-__all__ = ["directions", "fov_to_sky", "interpolate_rotation", "sky_to_fov"]
+__all__ = ["directions", "fov_offset", "fov_to_sky", "interpolate_rotation", "sky_to_fov"]
 
 Array = Any
 
@@ -41,6 +41,24 @@ def _longitude_latitude(x: Array, y: Array, z: Array) -> tuple[Array, Array]:
     xp = array_namespace(x, y, z)
     # atan2 keeps its precision near the poles and does not need unit vectors.
     return xp.atan2(y, x) / DEGREE, xp.atan2(z, xp.sqrt(x * x + y * y)) / DEGREE
+
+
+def fov_offset(fov_lon: Array, fov_lat: Array) -> Array:
+    """Angle between field-of-view coordinates and the pointing.
+
+    Parameters
+    ----------
+    fov_lon, fov_lat : array of float32 or float64, shape (n,)
+        Field-of-view longitude and latitude in deg.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+        Offset in deg.
+    """
+    xp = array_namespace(fov_lon, fov_lat)
+    x, y, z = directions(xp.astype(fov_lon, xp.float64), xp.astype(fov_lat, xp.float64))
+    return xp.atan2(xp.sqrt(y * y + z * z), x) / DEGREE
 
 
 def interpolate_rotation(time: Array, node_times: Array, node_rotations: Array) -> Array:

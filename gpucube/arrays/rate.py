@@ -1,4 +1,8 @@
-"""From counts and livetime to a background rate: the order of steps of each method."""
+"""From counts and livetime to a background rate and its error: the order of steps of each method.
+
+Where the exposure varies in the field of view, counts and exposure are smoothed alike and divided
+(normalised convolution): H. Knutsson, C.-F. Westin (1993), Proc. IEEE CVPR, 515.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from gpucube.arrays.smoothing import smooth_images
+from gpucube.arrays.smoothing import smooth_images, smooth_variance
 
 __all__ = ["METHODS", "background_rate"]
 
@@ -36,15 +40,25 @@ def background_rate(counts: Array, livetime: Array, volume: Array) -> Array:
     return xp.where(exposed, counts / (xp.where(exposed, livetime, 1.0) * volume), xp.nan)
 
 
-def _smooth_then_divide(counts: Array, livetime: Array, volume: Array, passes: int) -> Array:
-    return background_rate(smooth_images(counts, passes), livetime, volume)
+def _smooth_then_divide(counts: Array, livetime: Array, volume: Array, passes: int) -> tuple[Array, Array]:
+    # With the same kernel, or the rate would dip where regions were left out.
+    exposure = smooth_images(livetime, passes)
+    rate = background_rate(smooth_images(counts, passes), exposure, volume)
+    xp = array_namespace(rate)
+    return rate, background_rate(xp.sqrt(smooth_variance(counts, passes)), exposure, volume)
 
 
-def _divide_then_smooth(counts: Array, livetime: Array, volume: Array, passes: int) -> Array:
-    return smooth_images(background_rate(counts, livetime, 1.0), passes) / volume
+def _divide_then_smooth(counts: Array, livetime: Array, volume: Array, passes: int) -> tuple[Array, Array]:
+    xp = array_namespace(counts, livetime, volume)
+    exposed = xp.astype(livetime > 0, xp.float64)
+    seen = smooth_images(exposed, passes)
+    per_time = xp.where(livetime > 0, background_rate(counts, livetime, 1.0), 0.0)
+    variance = xp.where(livetime > 0, background_rate(counts, livetime**2, 1.0), 0.0)
+    error = xp.sqrt(smooth_variance(variance, passes))
+    return background_rate(smooth_images(per_time, passes), seen, volume), background_rate(error, seen, volume)
 
 
-METHODS: dict[str, Callable[[Array, Array, Array, int], Array]] = {
+METHODS: dict[str, Callable[[Array, Array, Array, int], tuple[Array, Array]]] = {
     "default": _smooth_then_divide,
     "mayer2015": _divide_then_smooth,
 }

@@ -15,7 +15,7 @@ from typing import Any
 import array_api_compat
 from array_api_compat import array_namespace
 
-__all__ = ["K5A", "smooth_images", "smoothing_passes"]
+__all__ = ["K5A", "smooth_images", "smooth_variance", "smoothing_passes"]
 
 Array = Any
 
@@ -27,6 +27,7 @@ K5A = (
     (0, 2, 2, 2, 0),
     (0, 0, 1, 0, 0),
 )
+REACH = 2  # pixels
 
 
 def smoothing_passes(n_counts: int) -> int:
@@ -63,13 +64,52 @@ def smooth_images(cube: Array, passes: int) -> Array:
         Smoothed images.
     """
     xp = array_namespace(cube)
-    smooth = cube
-    for _ in range(passes):
-        smooth = _convolve_k5a(smooth, xp=xp)
+    smooth = _smooth(cube, passes, xp=xp)
     before = xp.sum(cube, axis=(1, 2), keepdims=True)
     after = xp.sum(smooth, axis=(1, 2), keepdims=True)
     empty = after == 0
     return smooth * xp.where(empty, 1.0, before / xp.where(empty, 1.0, after))
+
+
+def smooth_variance(variance: Array, passes: int) -> Array:
+    """Variance of images after `smooth_images`, if their pixels were independent before.
+
+    Parameters
+    ----------
+    variance : array of float64, shape (n_energy, n_dety, n_detx)
+        Variance of each pixel; for counts these are the counts.
+    passes : int
+        How often the kernel is applied.
+
+    Returns
+    -------
+    array of float64, shape (n_energy, n_dety, n_detx)
+        Sum over all pixels of the variance times the square of the weight with which each of them enters.
+    """
+    xp = array_namespace(variance)
+    n_y, n_x = variance.shape[1:]
+    result = xp.zeros_like(variance)
+    for row in range(n_y):
+        # One row of points does not spread beyond these rows.
+        low, high = max(0, row - REACH * passes), min(n_y, row + REACH * passes + 1)
+        weights = _smooth(_points_of_row(row - low, high - low, n_x, like=variance, xp=xp), passes, xp=xp)
+        spread = variance[:, row, :] @ xp.reshape(weights**2, (n_x, -1))
+        rows = xp.reshape(spread, (-1, high - low, n_x)) + result[:, low:high, :]
+        result = xp.concat([result[:, :low, :], rows, result[:, high:, :]], axis=1)
+    return result
+
+
+def _points_of_row(row: int, n_y: int, n_x: int, *, like: Array, xp: Any) -> Array:
+    """One image for each pixel of a row, empty but for that pixel."""
+    device = array_api_compat.device(like)
+    x, y = (xp.arange(n, dtype=xp.int64, device=device) for n in (n_x, n_y))
+    return xp.astype((x[:, None, None] == x) & (y[:, None] == row), like.dtype)
+
+
+def _smooth(cube: Array, passes: int, *, xp: Any) -> Array:
+    for _ in range(passes):
+        cube = _convolve_k5a(cube, xp=xp)
+    return cube
 
 
 def _convolve_k5a(cube: Array, *, xp: Any) -> Array:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import and_
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -15,20 +18,22 @@ FATES = ("invalid", "excluded", "below_threshold", "outside_energy", "outside_fo
 
 
 def tally_fates(
-    energy: Array, dety: Array, detx: Array, excluded: Array, cut: Array, edges: tuple[Array, Array, Array]
+    energy: Array, position: tuple[Array, ...], excluded: Array, cut: Array, edges: tuple[Array, ...]
 ) -> tuple[Array, Array]:
     """Decide what becomes of each event.
 
     Parameters
     ----------
-    energy, dety, detx : array of float32 or float64, shape (n_events,)
-        Energies in TeV and field-of-view coordinates in deg; an event that is to count as invalid has NaN.
+    energy : array of float32 or float64, shape (n_events,)
+        Energies in TeV; an event that is to count as invalid has NaN.
+    position : tuple of array of float32 or float64, shape (n_events,)
+        Field-of-view coordinates in deg, one for each axis: DETY and DETX, or the offset.
     excluded : array of bool, shape (n_events,)
         Whether an event is in an exclusion region.
     cut : array of float64, shape ()
         Energy in TeV below which events are not filled.
     edges : tuple of array of float64
-        Energy, DETY and DETX edges.
+        Edges of the energy and of each coordinate.
 
     Returns
     -------
@@ -37,14 +42,14 @@ def tally_fates(
     tallies : array of int64, shape (6,)
         Number of events of each fate, in the order of `FATES`.
     """
-    xp = array_namespace(energy, dety, detx)
-    energy, dety, detx = (xp.astype(values, xp.float64) for values in (energy, dety, detx))
+    xp = array_namespace(energy, *position)
+    energy, *place = (xp.astype(values, xp.float64) for values in (energy, *position))
     reasons = (
-        ~(xp.isfinite(energy) & xp.isfinite(dety) & xp.isfinite(detx) & (energy > 0)),
+        ~(_all(xp.isfinite(values) for values in (energy, *place)) & (energy > 0)),
         excluded,
         energy < cut,
         ~_inside(energy, edges[0]),
-        ~(_inside(dety, edges[1]) & _inside(detx, edges[2])),
+        ~_all(_inside(values, its_edges) for values, its_edges in zip(place, edges[1:], strict=True)),
     )
     remaining = xp.ones_like(excluded)
     tallies = []
@@ -53,6 +58,10 @@ def tally_fates(
         remaining = remaining & ~reason
     tallies.append(xp.count_nonzero(remaining))
     return remaining, xp.stack([xp.astype(tally, xp.int64) for tally in tallies])
+
+
+def _all(conditions: Iterable[Array]) -> Array:
+    return reduce(and_, conditions)
 
 
 def _inside(values: Array, edges: Array) -> Array:

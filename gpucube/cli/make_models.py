@@ -10,14 +10,43 @@ import click
 from gpucube.arrays.exposure import THRESHOLD_RULES
 from gpucube.arrays.rate import METHODS
 from gpucube.cli.app import backend_option, cli, level_option, new_table, print_table, progress_bar
+from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import ALIGNMENTS
 from gpucube.observations.store import SCHEMES
 from gpucube.pipeline.make_models import Summary, make_models
-from gpucube.pipeline.settings import RATE_PER, Settings
+from gpucube.pipeline.settings import MODELS, RATE_PER, Settings
 
 __all__ = ["make_models_command", "print_summary"]
 
 SKIPPED_STATUS = 3
+
+
+class EnergyEdges(click.ParamType[tuple[float, ...]]):
+    """Edges in TeV, separated by commas."""
+
+    name = "edges"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Turn text into edges."""
+        try:
+            return tuple(float(text) for text in value.split(",")) if isinstance(value, str) else tuple(value)
+        except ValueError:
+            self.fail(f"{value!r} is no list of numbers such as 0.1,1,10,100", param, ctx)
+
+
+class EnergyBins(EnergyEdges):
+    """Logarithmic bins: lowest and highest edge in TeV, and their number."""
+
+    name = "bins"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Turn text into edges."""
+        numbers = super().convert(value, param, ctx)
+        if len(numbers) != 3 or not 0 < numbers[0] < numbers[1] or numbers[2] < 1 or numbers[2] != int(numbers[2]):
+            self.fail(
+                f"{value!r} is not a lowest and a highest energy in TeV and a number, such as 0.1,100,24", param, ctx
+            )
+        return tuple(Axis.energy(numbers[0], numbers[1], int(numbers[2])).edges.tolist())
 
 
 @cli.command("make-models")
@@ -57,6 +86,29 @@ SKIPPED_STATUS = 3
     show_default=True,
     help="Time that rates are per; Gammapy takes them as per ontime.",
 )
+@click.option(
+    "--model", type=click.Choice(MODELS), default="3d", show_default=True, help="In DETY and DETX, or in the offset."
+)
+@click.option(
+    "--energy-bins",
+    type=EnergyBins(),
+    metavar="MIN,MAX,N",
+    help="Logarithmic energy bins, in TeV, instead of the recipe's.",
+)
+@click.option("--energy-edges", type=EnergyEdges(), metavar="E1,E2,...", help="Energy edges in TeV, instead.")
+@click.option("--fov", type=float, metavar="DEG", help="Largest DETX, DETY or offset.  [default: 4.01]")
+@click.option("--pixels", type=int, metavar="N", help="Bins along DETX and DETY, or rings.  [default: by observations]")
+@click.option("--mask", is_flag=True, help="Cut sources out of observations instead of leaving those near one out.")
+@click.option(
+    "--mask-radius", type=float, default=0.4, show_default=True, metavar="DEG", help="To cut out around a point source."
+)
+@click.option(
+    "--mask-target/--no-mask-target", default=True, help="Cut out the target of each observation.  [default: yes]"
+)
+@click.option(
+    "--mask-regions", type=click.Path(path_type=Path), metavar="FILE", help="More regions to cut out (DS9, CRTF)."
+)
+@click.option("--wobble-mask", is_flag=True, help="Cut out the half of the field that the target is in.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that read files.")
 @click.option("--overwrite", is_flag=True, help="Replace the models of an earlier run in OUT.")
 @click.option("--resume", is_flag=True, help="Go on from the finished groups of an interrupted run in OUT.")
@@ -64,7 +116,15 @@ SKIPPED_STATUS = 3
 @level_option
 @click.pass_context
 def make_models_command(
-    ctx: click.Context, /, data: Path, scheme: str, out: Path, *, michi: bool, **options: Any
+    ctx: click.Context,
+    /,
+    data: Path,
+    scheme: str,
+    out: Path,
+    *,
+    michi: bool,
+    energy_bins: tuple[float, ...] | None,
+    **options: Any,
 ) -> None:
     """Make a background model for each group of observations in the folder DATA.
 
@@ -76,11 +136,16 @@ def make_models_command(
       gpucube make-models $GAMMAPY_DATA/hess-dl3-dr1 GADF models
       gpucube make-models runs HESS models --a-la-michi --backend cupy
       gpucube make-models runs auto models --catalog none --align RADEC --workers 8
+      gpucube make-models runs auto models --mask --mask-radius 0.3 --mask-regions sources.reg
+      gpucube make-models runs auto models --model 2d --energy-bins 0.1,100,24 --fov 3 --pixels 15
 
     Exit status: 0 done, 1 input or options are wrong, 2 usage, 3 done but observations were skipped.
     """
     if michi and options["method"] not in (None, "mayer2015"):
         raise click.UsageError(f"--a-la-michi is --method mayer2015, not {options['method']}")
+    if energy_bins and options["energy_edges"]:
+        raise click.UsageError("give either --energy-bins or --energy-edges")
+    options["energy_edges"] = energy_bins or options["energy_edges"]
     options["method"] = "mayer2015" if michi else options["method"] or "default"
     settings = Settings(**options)
     with progress_bar("observations") as step:

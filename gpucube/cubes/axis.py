@@ -9,10 +9,11 @@ import numpy as np
 
 from gpucube.errors import OptionError
 
-__all__ = ["AXIS_NAMES", "Axis"]
+__all__ = ["AXIS_NAMES", "RADIAL_AXIS_NAMES", "Axis"]
 
-# Order of the axes of every cube
+# Order of the axes of every cube, and of those that depend on the offset from the pointing alone
 AXIS_NAMES = ("energy", "dety", "detx")
+RADIAL_AXIS_NAMES = ("energy", "offset")
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +23,7 @@ class Axis:
     Attributes
     ----------
     name : str
-        One of `AXIS_NAMES`.
+        One of `AXIS_NAMES` or `RADIAL_AXIS_NAMES`.
     edges : numpy.ndarray of float64, shape (n_bins + 1,)
         Increasing bin edges.
     unit : astropy.units.Unit
@@ -47,6 +48,8 @@ class Axis:
             raise OptionError(f"{self.name} axis: edges must be at least two finite, increasing numbers, not {edges}")
         if self.name == "energy" and edges[0] <= 0:
             raise OptionError(f"energy axis: edges must be positive, not {edges[0]} {self.unit}")
+        if self.name == "offset" and edges[0] < 0:
+            raise OptionError(f"offset axis: edges must not be negative, not {edges[0]} {self.unit}")
 
     @classmethod
     def energy(cls, low: float, high: float, n_bins: int) -> Axis:
@@ -85,6 +88,24 @@ class Axis:
             Axis in deg.
         """
         return cls(name, np.linspace(-half_width, half_width, n_bins + 1), u.deg)
+
+    @classmethod
+    def offset(cls, largest: float, n_bins: int) -> Axis:
+        """Linear axis of the angle from the pointing, from 0.
+
+        Parameters
+        ----------
+        largest : float
+            Last edge in deg.
+        n_bins : int
+            Number of bins.
+
+        Returns
+        -------
+        Axis
+            Axis in deg.
+        """
+        return cls("offset", np.linspace(0.0, largest, n_bins + 1), u.deg)
 
     @property
     def n_bins(self) -> int:

@@ -9,7 +9,7 @@ import astropy.units as u
 import numpy as np
 from array_api_compat import array_namespace
 
-from gpucube.arrays.backend import Backend
+from gpucube.arrays.backend import Array, Backend
 from gpucube.arrays.rate import METHODS
 from gpucube.arrays.smoothing import smoothing_passes
 from gpucube.cubes.axis import Axis
@@ -35,7 +35,10 @@ class BackgroundModel:
     counts : Cube, optional
         Number of events.
     livetime : Cube, optional
-        Livetime in s.
+        Livetime in s, each bin with the fraction that lay above thresholds and outside exclusion regions.
+    error : Cube, optional
+        Statistical error of the rate, from the Poisson errors of the counts through the smoothing: 0 where no
+        counts contribute, NaN without exposure. Neighbours that were smoothed share counts, and errors.
     fov_align : {"ALTAZ", "RADEC"}
         Orientation of DETX and DETY.
     rate_per : {"LIVETIME", "ONTIME"}
@@ -49,6 +52,7 @@ class BackgroundModel:
     rate: Cube
     counts: Cube | None = None
     livetime: Cube | None = None
+    error: Cube | None = None
     fov_align: str = "ALTAZ"
     rate_per: str = "LIVETIME"
     floor: float | None = None
@@ -59,8 +63,8 @@ class BackgroundModel:
         return f"<BackgroundModel: {shape}, {self.fov_align}, per {self.rate_per.lower()}>"
 
     @property
-    def axes(self) -> tuple[Axis, Axis, Axis]:
-        """Energy, DETY and DETX axis."""
+    def axes(self) -> tuple[Axis, ...]:
+        """Energy, DETY and DETX axis, or energy and offset axis."""
         return self.rate.axes
 
 
@@ -120,13 +124,23 @@ def make_background_model(
     """
     xp = array_namespace(counts.data)
     volume = backend.asarray(counts.bin_volume)
-    passes = smoothing_passes(n_counts)
-    rate = METHODS[method](xp.astype(counts.data, xp.float64), exposure_time.data, volume, passes)
+    # A radial model averages over rings already.
+    passes = smoothing_passes(n_counts) if len(counts.axes) == 3 else 0
+    numbers = xp.astype(counts.data, xp.float64)
+    numbers, time, volume = (_as_images(data) for data in (numbers, exposure_time.data, volume))
+    rate, error = METHODS[method](numbers, time, volume, passes)
     return BackgroundModel(
-        rate=Cube(counts.axes, rate, RATE_UNIT),
+        rate=counts.with_data(xp.reshape(rate, counts.data.shape), RATE_UNIT),
+        error=counts.with_data(xp.reshape(error, counts.data.shape), RATE_UNIT),
         counts=counts,
         livetime=livetime,
         rate_per="LIVETIME" if exposure_time is livetime else "ONTIME",
         floor=FLOOR_2015,
         meta={"METHOD": method, "NSMOOTH": passes},
     )
+
+
+def _as_images(data: Array) -> Array:
+    """Rings as images of one pixel width."""
+    xp = array_namespace(data)
+    return data if data.ndim == 3 else xp.reshape(data, (*data.shape, 1))

@@ -1,8 +1,8 @@
-"""Background models as FITS files: GADF ``BKG_3D`` tables, images for DS9, and files of 2015.
+"""Background models as FITS files: GADF ``BKG_3D`` and ``BKG_2D`` tables, images for DS9, and files of 2015.
 
 References
 ----------
-.. [1] Gamma Astro Data Formats, BKG_3D,
+.. [1] Gamma Astro Data Formats, BKG_2D and BKG_3D,
    https://gamma-astro-data-formats.readthedocs.io/en/latest/irfs/full_enclosure/bkg/index.html
 """
 
@@ -18,27 +18,30 @@ from astropy.io import fits
 
 from gpucube._version import __version__
 from gpucube.arrays.backend import to_host
-from gpucube.cubes.axis import AXIS_NAMES, Axis
+from gpucube.cubes.axis import AXIS_NAMES, RADIAL_AXIS_NAMES, Axis
 from gpucube.cubes.background import ALIGNMENTS, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.errors import DataError, OptionError
 from gpucube.files import fits_bytes, open_fits, write_whole
 
-__all__ = ["CREATOR", "read_background_model", "write_image", "write_table"]
+__all__ = ["CREATOR", "background_hdu", "read_background_model", "write_image", "write_table"]
 
 log = logging.getLogger(__name__)
 
 CREATOR = f"gpucube {__version__}"
 FILE_RATE_UNIT = u.Unit("s-1 MeV-1 sr-1")
-COLUMN_OF_AXIS = {"energy": "ENERG", "dety": "DETY", "detx": "DETX"}
+COLUMN_OF_AXIS = {"energy": "ENERG", "dety": "DETY", "detx": "DETX", "offset": "THETA"}
 AXIS_OF_COLUMN = {column: name for name, column in COLUMN_OF_AXIS.items()}
-FILE_UNIT = {"energy": "TeV", "dety": "deg", "detx": "deg"}
-GADF_ORDER = ("energy", "detx", "dety")  # axes as TDIM counts them: the first runs fastest
+FILE_UNIT = {"energy": "TeV", "dety": "deg", "detx": "deg", "offset": "deg"}
+# HDU class of a cube, and its axes as TDIM counts them: the first runs fastest.
+GADF_ORDER = {AXIS_NAMES: ("energy", "detx", "dety"), RADIAL_AXIS_NAMES: ("energy", "offset")}
+GADF_CLASS = {AXIS_NAMES: "BKG_3D", RADIAL_AXIS_NAMES: "BKG_2D"}
 ORDER_2015 = ("detx", "dety", "energy")
 COLUMN_2015 = "Bgd"
 # Header keywords of a model that are read back.
-META = ("GROUP_ID", "GROUP", "NOBS", "METHOD", "NSMOOTH", "THRESRUL")
+META = ("GROUP_ID", "GROUP", "NOBS", "METHOD", "NSMOOTH", "THRESRUL", "MASKED")
 RATE_COLUMNS = ("BKG", "BGD", COLUMN_2015)
+POSITIONS = {"DETX_LO", "THETA_LO"}
 GADF_CARDS = {
     "HDUCLASS": "GADF",
     "HDUDOC": "https://github.com/open-gamma-ray-astro/gamma-astro-data-formats",
@@ -46,12 +49,11 @@ GADF_CARDS = {
     "HDUCLAS1": "RESPONSE",
     "HDUCLAS2": "BKG",
     "HDUCLAS3": "FULL-ENCLOSURE",
-    "HDUCLAS4": "BKG_3D",
 }
 
 
 def write_table(model: BackgroundModel, path: str | Path, extra: tuple[fits.BinTableHDU, ...] = ()) -> None:
-    """Write a model as FITS tables: HDUs ``BACKGROUND`` (GADF ``BKG_3D``), ``COUNTS``, ``LIVETIME``.
+    """Write a model as FITS tables: ``BACKGROUND`` (GADF ``BKG_3D`` or ``BKG_2D``), its error, counts and livetime.
 
     Parameters
     ----------
@@ -63,15 +65,40 @@ def write_table(model: BackgroundModel, path: str | Path, extra: tuple[fits.BinT
         Further HDUs to append.
     """
     path = Path(path)
-    rate = _floored(model).to_value(FILE_RATE_UNIT)
-    if rate.shape[0] == rate.shape[1]:
+    if len(model.axes) == 3 and model.axes[0].n_bins == model.axes[1].n_bins:
         log.warning("%s: as many bins in energy as in DETY: Gammapy cannot tell the axes of such a cube apart", path)
-    hdus = [_primary_hdu(), _table_hdu("BACKGROUND", "BKG", model.axes, rate, FILE_RATE_UNIT)]
-    hdus[1].header.update(GADF_CARDS | {"FOVALIGN": model.fov_align, "RATEPER": model.rate_per} | model.meta)
+    hdus = [_primary_hdu(), background_hdu(model)]
+    if model.error is not None:
+        error = model.error.quantity.to_value(FILE_RATE_UNIT)
+        hdus.append(_table_hdu("ERROR", "ERROR", model.axes, error, FILE_RATE_UNIT))
     for name, cube in (("COUNTS", model.counts), ("LIVETIME", model.livetime)):
         if cube is not None:
             hdus.append(_table_hdu(name, name, cube.axes, to_host(cube.data), cube.unit))
     write_whole(path, fits_bytes(fits.HDUList([*hdus, *extra]), compress=path.suffix == ".gz"))
+
+
+def background_hdu(model: BackgroundModel) -> fits.BinTableHDU:
+    """Make the GADF ``BKG_3D`` or ``BKG_2D`` table of a model.
+
+    Parameters
+    ----------
+    model : BackgroundModel
+        Model on any device.
+
+    Returns
+    -------
+    astropy.io.fits.BinTableHDU
+        HDU ``BACKGROUND``.
+    """
+    rate = _floored(model).to_value(FILE_RATE_UNIT)
+    hdu = _table_hdu("BACKGROUND", "BKG", model.axes, rate, FILE_RATE_UNIT)
+    cards = {"HDUCLAS4": GADF_CLASS[_names(model.axes)], "FOVALIGN": model.fov_align, "RATEPER": model.rate_per}
+    hdu.header.update(GADF_CARDS | cards | model.meta)
+    return hdu
+
+
+def _names(axes: tuple[Axis, ...]) -> tuple[str, ...]:
+    return tuple(axis.name for axis in axes)
 
 
 def write_image(model: BackgroundModel, path: str | Path) -> None:
@@ -108,7 +135,7 @@ def write_image(model: BackgroundModel, path: str | Path) -> None:
 
 
 def read_background_model(path: str | Path) -> BackgroundModel:
-    """Read a model that gpucube wrote, any GADF ``BKG_3D``, or a table file of 2015.
+    """Read a model that gpucube wrote, any GADF ``BKG_3D`` or ``BKG_2D``, or a table file of 2015.
 
     Parameters
     ----------
@@ -118,7 +145,7 @@ def read_background_model(path: str | Path) -> BackgroundModel:
     Returns
     -------
     BackgroundModel
-        Model on the host; `counts` and `livetime` are None where the file has none.
+        Model on the host; `error`, `counts` and `livetime` are None where the file has none.
 
     Raises
     ------
@@ -129,14 +156,15 @@ def read_background_model(path: str | Path) -> BackgroundModel:
     with open_fits(path) as hdus:
         hdu = _background_hdu(hdus, path)
         column = next(name for name in RATE_COLUMNS if name in hdu.columns.names)
-        counts, livetime = (
+        error, counts, livetime = (
             _read_cube(hdus[name], _column_like(hdus[name], name), path) if name in hdus else None
-            for name in ("COUNTS", "LIVETIME")
+            for name in ("ERROR", "COUNTS", "LIVETIME")
         )
         return BackgroundModel(
             rate=_read_cube(hdu, column, path),
             counts=counts,
             livetime=livetime,
+            error=error,
             fov_align=_read_alignment(hdu, path),
             rate_per=hdu.header.get("RATEPER", "LIVETIME" if column == COLUMN_2015 else "ONTIME"),
             meta={key: hdu.header[key] for key in META if key in hdu.header},
@@ -157,24 +185,23 @@ def _primary_hdu() -> fits.PrimaryHDU:
     return hdu
 
 
-def _table_hdu(
-    name: str, column: str, axes: tuple[Axis, Axis, Axis], data: np.ndarray, unit: u.UnitBase
-) -> fits.BinTableHDU:
+def _table_hdu(name: str, column: str, axes: tuple[Axis, ...], data: np.ndarray, unit: u.UnitBase) -> fits.BinTableHDU:
     """One-row table of a cube in GADF order."""
-    by_name = {axis.name: axis for axis in axes}
+    by_name, names = {axis.name: axis for axis in axes}, _names(axes)
+    order = GADF_ORDER[names]
     columns = []
-    for axis_name in GADF_ORDER:
+    for axis_name in order:
         edges = by_name[axis_name].edges_in(FILE_UNIT[axis_name])
         for end, values in (("LO", edges[:-1]), ("HI", edges[1:])):
             label = f"{COLUMN_OF_AXIS[axis_name]}_{end}"
             columns.append(fits.Column(label, f"{values.size}D", unit=FILE_UNIT[axis_name], array=values[None]))
-    in_order = np.transpose(data, [AXIS_NAMES.index(axis_name) for axis_name in reversed(GADF_ORDER)])
+    in_order = np.transpose(data, [names.index(axis_name) for axis_name in reversed(order)])
     code = "K" if np.issubdtype(data.dtype, np.integer) else "D"
     dim = str(tuple(reversed(in_order.shape))).replace(" ", "")
     text = unit.to_string("fits") or None
     columns.append(fits.Column(column, f"{data.size}{code}", unit=text, dim=dim, array=in_order[None]))
     hdu = fits.BinTableHDU.from_columns(columns, name=name)
-    pairs = (f"{COLUMN_OF_AXIS[axis]}_LO:{COLUMN_OF_AXIS[axis]}_HI" for axis in GADF_ORDER)
+    pairs = (f"{COLUMN_OF_AXIS[axis]}_LO:{COLUMN_OF_AXIS[axis]}_HI" for axis in order)
     hdu.header[f"CREF{len(columns)}"] = f"({','.join(pairs)})"
     return hdu
 
@@ -196,12 +223,12 @@ def _linear_wcs(number: int, axis: Axis) -> dict[str, object]:
 def _background_hdu(hdus: fits.HDUList, path: Path) -> fits.BinTableHDU:
     tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
     for hdu in tables:
-        if any(name in hdu.columns.names for name in RATE_COLUMNS) and "DETX_LO" in hdu.columns.names:
+        if any(name in hdu.columns.names for name in RATE_COLUMNS) and POSITIONS & set(hdu.columns.names):
             return hdu
     if "EBOUNDS" in hdus:
         raise DataError("this is the image of a model", path, remedy="give its table file, ..._table.fits.gz")
     found = ", ".join(hdu.name or "(unnamed)" for hdu in tables) or "none"
-    raise DataError(f"no HDU with columns BKG and DETX_LO: no 3-D background model; tables found: {found}", path)
+    raise DataError(f"no HDU with columns BKG and DETX_LO or THETA_LO: no background model; tables: {found}", path)
 
 
 def _column_like(hdu: fits.BinTableHDU, name: str) -> str:
@@ -210,17 +237,19 @@ def _column_like(hdu: fits.BinTableHDU, name: str) -> str:
 
 
 def _read_cube(hdu: fits.BinTableHDU, column: str, path: Path) -> Cube:
-    axes = {name: _read_axis(hdu, name, path) for name in AXIS_NAMES}
+    names = RADIAL_AXIS_NAMES if "THETA_LO" in hdu.columns.names else AXIS_NAMES
+    axes = {name: _read_axis(hdu, name, path) for name in names}
     data = np.asarray(hdu.data[column][0])
-    if data.ndim != 3:
-        raise DataError(f"array has {data.ndim} axes, not 3", path, hdu.name, column, "add the keyword TDIM")
+    if data.ndim != len(names):
+        problem = f"array has {data.ndim} axes, not {len(names)}"
+        raise DataError(problem, path, hdu.name, column, "add the keyword TDIM")
     order = _axis_order(hdu, column, axes, data.shape, path)
     stored = tuple(reversed(order))
-    data = np.transpose(data, [stored.index(name) for name in AXIS_NAMES])
+    data = np.transpose(data, [stored.index(name) for name in names])
     unit = hdu.columns[column].unit or ("s-1 MeV-1 sr-1" if column in RATE_COLUMNS else "")
     native = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
     try:
-        cube = Cube((axes["energy"], axes["dety"], axes["detx"]), native, u.Unit(unit))
+        cube = Cube(tuple(axes.values()), native, u.Unit(unit))
     except ValueError as error:
         raise DataError(str(error), path, hdu.name, column) from error
     if column in RATE_COLUMNS and not cube.unit.is_equivalent(RATE_UNIT):
@@ -251,14 +280,13 @@ def _axis_order(
     number = hdu.columns.names.index(column) + 1
     if reference := hdu.header.get(f"CREF{number}"):
         labels = re.findall(r"(\w+)_LO", reference)
-        if sorted(labels) != sorted(AXIS_OF_COLUMN):
+        if sorted(labels) != sorted(COLUMN_OF_AXIS[name] for name in axes):
             raise DataError(f"CREF{number} names axes {labels}", path, hdu.name, column)
         return tuple(AXIS_OF_COLUMN[label] for label in labels)
     if "HDUCLAS4" not in hdu.header and column not in ("BKG", "BGD"):
         return ORDER_2015
-    fitting = [
-        order for order in (GADF_ORDER, ORDER_2015) if tuple(axes[name].n_bins for name in reversed(order)) == shape
-    ]
+    orders = (GADF_ORDER[AXIS_NAMES], ORDER_2015) if len(axes) == 3 else (GADF_ORDER[RADIAL_AXIS_NAMES],)
+    fitting = [order for order in orders if tuple(axes[name].n_bins for name in reversed(order)) == shape]
     if len(fitting) != 1:
         raise DataError(
             f"{'ambiguous' if fitting else 'impossible'} order of axes: array of shape {shape}",
@@ -272,6 +300,8 @@ def _axis_order(
 
 def _read_alignment(hdu: fits.BinTableHDU, path: Path) -> str:
     align = str(hdu.header.get("FOVALIGN", "")).strip().upper()
+    if not align and "THETA_LO" in hdu.columns.names:
+        return "ALTAZ"  # rings have no orientation
     if not align:
         log.warning("%s, HDU %s: no FOVALIGN; read as ALTAZ, the default of GADF", path, hdu.name)
         return "ALTAZ"

@@ -162,7 +162,7 @@ class DataStore:
         table = ObservationTable.read(index)
         return cls(folder, name, table, SCHEMES[name].locate(folder, [int(i) for i in np.asarray(table["OBS_ID"])]))
 
-    def read(self, obs_id: int, align: str = "ALTAZ") -> Observation:
+    def read(self, obs_id: int, align: str = "ALTAZ", with_sky: bool = False) -> Observation:
         """Read an observation.
 
         Parameters
@@ -171,6 +171,8 @@ class DataStore:
             Observation identifier.
         align : {"ALTAZ", "RADEC"}
             Orientation of the field-of-view coordinates.
+        with_sky : bool
+            Whether to read what exclusion regions need.
 
         Returns
         -------
@@ -182,7 +184,7 @@ class DataStore:
         ObservationError
             It cannot be used, see `gpucube.observations.events.read_observation`.
         """
-        return read_observation(obs_id, self._files_of(obs_id), align)
+        return read_observation(obs_id, self._files_of(obs_id), align, with_sky)
 
     def threshold(self, obs_id: int) -> float:
         """Energy threshold of an observation.

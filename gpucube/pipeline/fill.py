@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from gpucube.arrays.backend import Array, Backend, to_host
-from gpucube.arrays.exposure import THRESHOLD_RULES, livetime_per_bin
-from gpucube.arrays.fov import interpolate_rotation, sky_to_fov
+from gpucube.arrays.exposure import THRESHOLD_RULES, exposure_cube, spectral_index
+from gpucube.arrays.fov import fov_offset, interpolate_rotation, sky_to_fov
 from gpucube.arrays.histogram import histogramdd
 from gpucube.arrays.tally import FATES, fillable, tally_fates
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.cube import Cube
 from gpucube.errors import ObservationError
-from gpucube.observations.events import Observation, read_observation
-from gpucube.observations.hdus import ObservationFiles
+from gpucube.observations.events import Observation
 from gpucube.pipeline.ledger import LedgerError, LedgerRow
+from gpucube.pipeline.mask import Mask, masked
 
-__all__ = ["FilledGroup", "fill_group", "read_observations"]
+__all__ = ["Axes", "FilledGroup", "fill_group", "fov_coordinates"]
 
-log = logging.getLogger(__name__)
-
-# Observations read ahead per worker: enough to keep it busy, and a bound on memory.
-READ_AHEAD = 2
-
-Axes = tuple[Axis, Axis, Axis]
+Axes = tuple[Axis, ...]
+Edges = tuple[Array, ...]
+Masked = tuple[Array, Array | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,66 +51,6 @@ class FilledGroup:
         return sum(row.n_filled for row in self.rows)
 
 
-def read_or_error(obs_id: int, files: ObservationFiles, align: str) -> Observation | ObservationError:
-    """Read an observation, or give the reason why it cannot be used.
-
-    Parameters
-    ----------
-    obs_id : int
-        Observation identifier.
-    files : ObservationFiles
-        Where its parts are.
-    align : {"ALTAZ", "RADEC"}
-        Orientation of the field of view.
-
-    Returns
-    -------
-    Observation or ObservationError
-        An error is a value here: it has to come back from other processes in its turn.
-    """
-    try:
-        return read_observation(obs_id, files, align)
-    except ObservationError as error:
-        return error
-    except Exception as error:
-        # Whatever a damaged file makes a library raise, it must not cost the other observations.
-        path = files.events.path if files.events else None
-        return ObservationError(f"cannot be read: {type(error).__name__}: {error}", path)
-
-
-def read_observations(
-    tasks: Sequence[tuple[int, ObservationFiles]], align: str, executor: Executor | None = None, workers: int = 1
-) -> Iterator[Observation | ObservationError]:
-    """Read observations in their order, some ahead of their turn if there is an executor.
-
-    Parameters
-    ----------
-    tasks : sequence of (int, ObservationFiles)
-        Observations.
-    align : {"ALTAZ", "RADEC"}
-        Orientation of the field of view.
-    executor : concurrent.futures.Executor, optional
-        Where to read; in this process if not given.
-    workers : int
-        Number of workers of the executor.
-
-    Yields
-    ------
-    Observation or ObservationError
-        One for each task.
-    """
-    if executor is None:
-        yield from (read_or_error(obs_id, files, align) for obs_id, files in tasks)
-        return
-    pending: deque[Future[Observation | ObservationError]] = deque()
-    for obs_id, files in tasks:
-        pending.append(executor.submit(read_or_error, obs_id, files, align))
-        if len(pending) > READ_AHEAD * workers:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
-
-
 @dataclass(eq=False)
 class _Sums:
     """What grows while observations are filled; all arrays stay on the device."""
@@ -128,6 +61,7 @@ class _Sums:
     livetimes: list[float] = field(default_factory=list)
     ontimes: list[float] = field(default_factory=list)
     thresholds: list[float] = field(default_factory=list)
+    open_fractions: list[Array | None] = field(default_factory=list)
 
 
 def fill_group(
@@ -138,6 +72,7 @@ def fill_group(
     backend: Backend,
     on_skip: Callable[[int, ObservationError], str],
     on_progress: Callable[[], None] = lambda: None,
+    mask: Mask | None = None,
 ) -> FilledGroup:
     """Fill the counts and livetime cubes of a group.
 
@@ -157,6 +92,8 @@ def fill_group(
         Called with the OBS_ID and the error for each observation that cannot be used; gives the reason for the ledger.
     on_progress : function ()
         Called after each observation.
+    mask : Mask, optional
+        What to leave out; then observations must have been read with their `sky`.
 
     Returns
     -------
@@ -174,34 +111,59 @@ def fill_group(
     sums = _Sums(xp.zeros(shape, dtype=xp.int64, device=backend.device))
     filled_rows: list[LedgerRow] = []
     for row, observation in zip(rows, observations, strict=True):
-        if isinstance(observation, ObservationError):
-            reason = on_skip(row.obs_id, observation)
-            filled_rows.append(replace(row, status="skipped", reason=reason))
+        try:
+            if isinstance(observation, ObservationError):
+                raise observation
+            outside = masked(observation, mask, axes[1:], backend) if mask else None
+        except ObservationError as error:
+            filled_rows.append(replace(row, status="skipped", reason=on_skip(row.obs_id, error)))
         else:
-            _add_observation(sums, observation, edges, rule, backend)
+            _add_observation(sums, observation, outside, edges, rule, backend)
             filled_rows.append(replace(row, livetime=observation.livetime, ontime=observation.ontime))
         on_progress()
     return _collect(sums, filled_rows, axes, edges, rule, backend)
 
 
-def _add_observation(sums: _Sums, observation: Observation, edges: Any, rule: str, backend: Backend) -> None:
+def _add_observation(
+    sums: _Sums, observation: Observation, outside: Masked | None, edges: Edges, rule: str, backend: Backend
+) -> None:
     xp = backend.xp
     energy = backend.asarray(observation.energy)
     good = backend.asarray(observation.good)
-    detx, dety = _fov_coordinates(observation, backend)
+    excluded, fraction = outside or (xp.zeros_like(good), None)
+    position = _coordinates(*fov_coordinates(observation, backend), n_axes=len(edges) - 1)
     energy = xp.where(good, energy, xp.nan)
     threshold = backend.asarray([observation.threshold], dtype=xp.float64)
     cut = THRESHOLD_RULES[rule].cut(threshold, edges[0])[0]
-    fills, tally = tally_fates(energy, dety, detx, xp.zeros_like(good), cut, edges)
-    sums.counts = sums.counts + histogramdd((fillable(energy, fills), dety, detx), edges)
+    fills, tally = tally_fates(energy, position, excluded, cut, edges)
+    sums.counts = sums.counts + histogramdd((fillable(energy, fills), *position), edges)
     sums.tallies.append(tally)
     sums.n_read.append(len(observation.energy))
     sums.livetimes.append(observation.livetime)
     sums.ontimes.append(observation.ontime)
     sums.thresholds.append(observation.threshold)
+    sums.open_fractions.append(fraction)
 
 
-def _fov_coordinates(observation: Observation, backend: Backend) -> tuple[Array, Array]:
+def _coordinates(detx: Array, dety: Array, n_axes: int) -> tuple[Array, ...]:
+    return (fov_offset(detx, dety),) if n_axes == 1 else (dety, detx)
+
+
+def fov_coordinates(observation: Observation, backend: Backend) -> tuple[Array, Array]:
+    """Field-of-view coordinates of the events of an observation.
+
+    Parameters
+    ----------
+    observation : Observation
+        Observation.
+    backend : Backend
+        Where to compute.
+
+    Returns
+    -------
+    detx, dety : array of float32 or float64, shape (n_events,)
+        DETX and DETY in deg, on the device.
+    """
     lon, lat = backend.asarray(observation.lon), backend.asarray(observation.lat)
     rotation = observation.rotation
     if rotation is None:
@@ -214,7 +176,7 @@ def _fov_coordinates(observation: Observation, backend: Backend) -> tuple[Array,
     return sky_to_fov(lon, lat, interpolate_rotation(time, nodes, backend.asarray(rotation.matrices)))
 
 
-def _collect(sums: _Sums, rows: list[LedgerRow], axes: Axes, edges: Any, rule: str, backend: Backend) -> FilledGroup:
+def _collect(sums: _Sums, rows: list[LedgerRow], axes: Axes, edges: Edges, rule: str, backend: Backend) -> FilledGroup:
     xp = backend.xp
     total = xp.reshape(xp.sum(sums.counts, dtype=xp.int64), (1,))
     numbers = to_host(xp.concat([total, *sums.tallies]))
@@ -222,9 +184,7 @@ def _collect(sums: _Sums, rows: list[LedgerRow], axes: Axes, edges: Any, rule: s
     n_filled = sum(row.n_filled for row in rows)
     if int(numbers[0]) != n_filled:
         raise LedgerError(f"cube holds {numbers[0]} counts, but {n_filled} events were filled")
-    livetime, ontime = (
-        _time_cube(times, sums.thresholds, axes, edges, rule, backend) for times in (sums.livetimes, sums.ontimes)
-    )
+    livetime, ontime = _time_cubes(sums, axes, edges, rule, backend)
     return FilledGroup(Cube(axes, sums.counts), livetime, ontime, rows)
 
 
@@ -241,11 +201,15 @@ def _with_tallies(rows: list[LedgerRow], n_read: list[int], tallies: np.ndarray)
     return result
 
 
-def _time_cube(
-    times: list[float], thresholds: list[float], axes: Axes, edges: Any, rule: str, backend: Backend
-) -> Cube:
+def _time_cubes(sums: _Sums, axes: Axes, edges: Edges, rule: str, backend: Backend) -> list[Cube]:
+    """Livetime and ontime that each bin was exposed."""
     xp = backend.xp
+    livetime, ontime, threshold = (
+        backend.asarray(values, dtype=xp.float64) for values in (sums.livetimes, sums.ontimes, sums.thresholds)
+    )
     shape = tuple(axis.n_bins for axis in axes)
-    time, threshold = (backend.asarray(values, dtype=xp.float64) for values in (times, thresholds))
-    per_bin = livetime_per_bin(time, threshold, edges[0], rule)
-    return Cube(axes, xp.broadcast_to(per_bin[:, None, None], shape) + 0.0, "s")
+    per_energy = xp.sum(xp.reshape(sums.counts, (shape[0], -1)), axis=1)
+    index = spectral_index(per_energy, livetime, threshold, edges[0])
+    share = THRESHOLD_RULES[rule].share(threshold, edges[0], index)
+    cubes = (exposure_cube(time, share, sums.open_fractions, len(shape) - 1) for time in (livetime, ontime))
+    return [Cube(axes, xp.broadcast_to(cube, shape) + 0.0, "s") for cube in cubes]

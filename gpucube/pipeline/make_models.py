@@ -14,15 +14,17 @@ from pathlib import Path
 from astropy.io import fits
 
 from gpucube.arrays.backend import Backend, get_backend
-from gpucube.cubes.background import BackgroundModel, axes_2015, make_background_model
+from gpucube.cubes.background import BackgroundModel, make_background_model
 from gpucube.cubes.fits import write_image, write_table
 from gpucube.errors import DataError, GpucubeError, ObservationError, OutputError
 from gpucube.files import open_fits, write_whole
 from gpucube.observations.events import Observation
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import DataStore
-from gpucube.pipeline.fill import Axes, FilledGroup, fill_group, read_observations
+from gpucube.pipeline.binning import model_axes
+from gpucube.pipeline.fill import Axes, FilledGroup, fill_group
 from gpucube.pipeline.ledger import LedgerRow, ledger_ecsv, ledger_hdu, rows_from_hdu
+from gpucube.pipeline.mask import Mask
 from gpucube.pipeline.output import (
     LEDGER,
     model_file,
@@ -31,7 +33,8 @@ from gpucube.pipeline.output import (
     write_groups,
     write_observations,
 )
-from gpucube.pipeline.select import Selection, select_observations
+from gpucube.pipeline.read import read_observations
+from gpucube.pipeline.select import Selection, open_mask, select_observations
 from gpucube.pipeline.settings import Settings
 from gpucube.workers import process_pool
 
@@ -121,12 +124,13 @@ def make_models(
     settings = settings or Settings()
     store = DataStore.open(data, scheme)
     backend = get_backend(settings.backend)
+    mask = open_mask(settings)
     selection = select_observations(store, settings, groups)
     folder = Path(out)
     if folder.resolve() == store.path.resolve():
         raise OutputError(f"{folder} is the data store itself; name another folder for the models")
     prepare_folder(folder, overwrite=settings.overwrite, resume=settings.resume)
-    run = _Run(store, folder, backend, settings, selection, progress)
+    run = _Run(store, folder, backend, settings, selection, mask, progress)
     run.check_present_models()
     write_observations(folder, selection.kept, selection.grouped)
     write_groups(folder, selection.groups)
@@ -158,10 +162,11 @@ class _Run:
         backend: Backend,
         settings: Settings,
         selection: Selection,
+        mask: Mask | None,
         progress: Callable[[int, int], None],
     ) -> None:
         self.store, self.folder, self.backend, self.settings = store, folder, backend, settings
-        self.groups = selection.groups
+        self.groups, self.mask = selection.groups, mask
         self.members = selection.indices_by_group()
         self.rows = list(selection.rows)
         self._progress, self._done = progress, 0
@@ -182,7 +187,9 @@ class _Run:
         # One stream for all groups, so that readers do not pause between them.
         waiting = [row.obs_id for group_id, rows in groups.items() if group_id not in finished for row in rows]
         tasks = [(obs_id, self.store.files[obs_id]) for obs_id in waiting]
-        observations = read_observations(tasks, self.settings.align, executor, self.settings.workers)
+        observations = read_observations(
+            tasks, self.settings.align, self.mask is not None, executor, self.settings.workers
+        )
         models = {}
         for group_id, rows in groups.items():
             new_rows = finished.get(group_id) or self._make_group(group_id, rows, islice(observations, len(rows)))
@@ -199,7 +206,7 @@ class _Run:
 
     def _finished_rows(self, path: Path, rows: list[LedgerRow]) -> list[LedgerRow] | None:
         """Ledger of a group whose files are there and were made with these settings."""
-        if not path.is_file() or not model_file(self.folder, rows[0].group_id, "image").is_file():
+        if not all(model_file(self.folder, rows[0].group_id, kind).is_file() for kind in self._kinds):
             return None
         try:
             with open_fits(path) as hdus:
@@ -213,14 +220,19 @@ class _Run:
 
     def _fingerprint(self, rows: list[LedgerRow]) -> str:
         group = (rows[0].group_id, self.groups.describe(rows[0].group_id))
-        return self.settings.fingerprint(group, [(row.obs_id, *self.store.sizes(row.obs_id)) for row in rows])
+        observations = [(row.obs_id, *self.store.sizes(row.obs_id)) for row in rows]
+        return self.settings.fingerprint(group, observations, self.mask.fingerprint if self.mask else "")
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        """Files of a model: rings are no image."""
+        return ("image", "table") if self.settings.model == "3d" else ("table",)
 
     def _make_group(
         self, group_id: int, rows: list[LedgerRow], observations: Iterator[Observation | ObservationError]
     ) -> list[LedgerRow]:
-        group = fill_group(
-            rows, observations, self._axes(rows), self.settings.threshold, self.backend, self._skip, self._step
-        )
+        axes, rule = self._axes(rows), self.settings.threshold
+        group = fill_group(rows, observations, axes, rule, self.backend, self._skip, self._step, self.mask)
         n_used = sum(row.status == "used" for row in group.rows)
         if n_used:
             self._write(group_id, n_used, group)
@@ -229,17 +241,17 @@ class _Run:
         return group.rows
 
     def _axes(self, rows: list[LedgerRow]) -> Axes:
-        if self.settings.method != "mayer2015":
-            return axes_2015(len(rows))
+        axes = model_axes(self.settings, len(rows))
+        if self.settings.method != "mayer2015" or self.settings.energy_edges is not None:
+            return axes
         thresholds = []
         for row in rows:
             try:
                 thresholds.append(self.store.threshold(row.obs_id))
             except ObservationError:
                 continue  # it is reported when its events are read
-        highest = axes_2015(len(rows))[0].edges[-1]
-        usable = [threshold for threshold in thresholds if 0 < threshold < highest]
-        return axes_2015(len(rows), min(usable)) if usable else axes_2015(len(rows))
+        usable = [threshold for threshold in thresholds if 0 < threshold < axes[0].edges[-1]]
+        return model_axes(self.settings, len(rows), min(usable)) if usable else axes
 
     def _write(self, group_id: int, n_used: int, group: FilledGroup) -> None:
         settings = self.settings
@@ -253,9 +265,11 @@ class _Run:
             "GROUP": self.groups.describe(group_id),
             "NOBS": n_used,
             "THRESRUL": settings.threshold,
+            "MASKED": self.mask is not None,
         }
         model = replace(model, meta=model.meta | meta | {FINGERPRINT: self._fingerprint(group.rows)})
-        write_image(model, model_file(self.folder, group_id, "image"))
+        if "image" in self._kinds:
+            write_image(model, model_file(self.folder, group_id, "image"))
         write_table(model, model_file(self.folder, group_id, "table"), (ledger_hdu(group.rows),))
         log.debug("group %d (%s): %d counts", group_id, self.groups.describe(group_id), group.n_counts)
 
@@ -282,5 +296,5 @@ def _background_header(path: Path) -> fits.Header | None:
 
 
 def _on_host(model: BackgroundModel, align: str) -> BackgroundModel:
-    counts, livetime = (cube.on_host() if cube else None for cube in (model.counts, model.livetime))
-    return replace(model, rate=model.rate.on_host(), counts=counts, livetime=livetime, fov_align=align)
+    cubes = {name: getattr(model, name) for name in ("rate", "error", "counts", "livetime")}
+    return replace(model, fov_align=align, **{name: cube.on_host() for name, cube in cubes.items() if cube})

@@ -14,12 +14,14 @@ from gpucube.errors import ObservationError, OptionError
 from gpucube.observations.catalog import SourceCatalog, near_source
 from gpucube.observations.columns import column_values
 from gpucube.observations.groups import ObservationGroups
+from gpucube.observations.regions import ExclusionRegions
 from gpucube.observations.store import DataStore
 from gpucube.observations.table import ObservationTable, select_linspace
 from gpucube.pipeline.ledger import LedgerRow
+from gpucube.pipeline.mask import Mask
 from gpucube.pipeline.settings import Settings
 
-__all__ = ["Selection", "open_catalog", "select_observations"]
+__all__ = ["Selection", "open_catalog", "open_mask", "select_observations"]
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +125,7 @@ def select_observations(store: DataStore, settings: Settings, groups: Observatio
     rows = _mark(rows, _bad_rows(store), "skipped")
     _report_skipped(rows, store, settings.strict)
     rows = _mark(rows, _left_out_by_test(table, rows) if settings.test else {}, "ungrouped")
-    rows = _mark(rows, _sources_near(table, rows, settings), "near_source")
+    rows = _mark(rows, {} if settings.mask else _sources_near(table, rows, settings), "near_source")
     used = [index for index, row in enumerate(rows) if row.status == "used"]
     kept = table[used]
     group_ids = groups.group_ids(kept) if used else np.array([], dtype=np.int64)
@@ -191,11 +193,38 @@ def _left_out_by_test(table: ObservationTable, rows: list[LedgerRow]) -> dict[in
     return {index: reason for index in usable if rows[index].obs_id not in wanted}
 
 
-def _sources_near(table: ObservationTable, rows: list[LedgerRow], settings: Settings) -> dict[int, str]:
+def open_mask(settings: Settings) -> Mask | None:
+    """Collect what is to be cut out of all observations.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of these, `catalog`, `test`, and those whose names begin with `mask`.
+
+    Returns
+    -------
+    Mask or None
+        The mask; None if nothing is to be cut out.
+    """
+    if not settings.mask:
+        return None
+    regions = ExclusionRegions.from_catalog(_catalog_of(settings), settings.mask_radius)
+    if settings.mask_regions is not None:
+        regions = regions + ExclusionRegions.read(settings.mask_regions)
+    log.info("mask: %d regions%s", len(regions), " and the target of each observation" * settings.mask_target)
+    return Mask(regions, settings.mask_radius * settings.mask_target, settings.wobble_mask)
+
+
+def _catalog_of(settings: Settings) -> SourceCatalog:
     catalog = open_catalog(settings.catalog)
     if settings.test and len(catalog) > TEST_SOURCES:
         log.warning("a test looks at %d sources only: its models may contain gamma rays", TEST_SOURCES)
-        catalog = catalog.head(TEST_SOURCES)
+        return catalog.head(TEST_SOURCES)
+    return catalog
+
+
+def _sources_near(table: ObservationTable, rows: list[LedgerRow], settings: Settings) -> dict[int, str]:
+    catalog = _catalog_of(settings)
     pointing: SkyCoord = table.pointing
     near, source = near_source(catalog, pointing)
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from gpucube._version import __version__
 from gpucube.arrays.backend import BACKENDS
@@ -14,9 +14,13 @@ from gpucube.arrays.rate import METHODS
 from gpucube.cubes.background import ALIGNMENTS
 from gpucube.errors import OptionError
 
-__all__ = ["RATE_PER", "Settings"]
+__all__ = ["MODELS", "RATE_PER", "Settings"]
 
 RATE_PER = ("livetime", "ontime")
+MODELS = ("3d", "2d")
+
+# What a model does not depend on, or by way of its observations and regions alone
+NOT_OF_THE_MODEL = {"catalog", "backend", "workers", "test", "overwrite", "resume", "strict", "mask_regions"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,24 @@ class Settings:
         What to do with the energy bin that a threshold cuts.
     rate_per : {"livetime", "ontime"}
         The time that rates are per.
+    model : {"3d", "2d"}
+        Rate in energy, DETY and DETX, or in energy and offset from the pointing.
+    energy_edges : tuple of float, optional
+        Energy edges in TeV; those of the method if not given.
+    fov : float, optional
+        Largest DETX, DETY or offset in deg; 0.07 rad if not given.
+    pixels : int, optional
+        Bins along DETY, DETX or the offset; those of the method, or 20 rings, if not given.
+    mask : bool
+        Whether to cut sources out of observations instead of leaving out observations near sources.
+    mask_radius : float
+        Radius in deg to cut out around point sources and targets; the size of extended sources is added.
+    mask_target : bool
+        With a mask, whether to cut out the target of each observation, too.
+    mask_regions : str or pathlib.Path, optional
+        File of further regions to cut out; it implies `mask`.
+    wobble_mask : bool
+        Whether to cut out the half of the field of view that the target is in; it implies `mask`.
     workers : int
         Processes that read files; 1 reads in this process.
     test : bool
@@ -60,6 +82,15 @@ class Settings:
     align: str = "ALTAZ"
     threshold: str = "share"
     rate_per: str = "livetime"
+    model: str = "3d"
+    energy_edges: tuple[float, ...] | None = None
+    fov: float | None = None
+    pixels: int | None = None
+    mask: bool = False
+    mask_radius: float = 0.4
+    mask_target: bool = True
+    mask_regions: str | None = None
+    wobble_mask: bool = False
     workers: int = 1
     test: bool = False
     overwrite: bool = False
@@ -73,17 +104,27 @@ class Settings:
             "align": ALIGNMENTS,
             "threshold": tuple(THRESHOLD_RULES),
             "rate_per": RATE_PER,
+            "model": MODELS,
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise OptionError(f"{name} is {getattr(self, name)!r}; choose from {', '.join(allowed)}")
         object.__setattr__(self, "catalog", str(self.catalog))
+        if self.mask_regions is not None:
+            object.__setattr__(self, "mask_regions", str(self.mask_regions))
+        object.__setattr__(self, "mask", self.mask or self.wobble_mask or self.mask_regions is not None)
+        if not 0 < self.mask_radius <= 180:
+            raise OptionError(f"mask_radius is {self.mask_radius} deg; it must be above 0 and at most 180")
+        if self.fov is not None and not 0 < self.fov < 90:
+            raise OptionError(f"fov is {self.fov} deg; it must be above 0 and below 90")
+        if self.pixels is not None and self.pixels < 1:
+            raise OptionError(f"pixels is {self.pixels}; it must be at least 1")
         if self.workers < 1:
             raise OptionError(f"workers is {self.workers}; it must be at least 1")
         if self.overwrite and self.resume:
             raise OptionError("overwrite and resume exclude each other: one discards what is there, one keeps it")
 
-    def fingerprint(self, group: tuple[int, str], observations: Sequence[tuple[int, ...]]) -> str:
+    def fingerprint(self, group: tuple[int, str], observations: Sequence[tuple[int, ...]], mask: str = "") -> str:
         """Identify everything that the model of a group depends on.
 
         Parameters
@@ -93,11 +134,14 @@ class Settings:
         observations : sequence of tuple of int
             OBS_ID and sizes in bytes of the files of each observation of the group. Times of files would make
             models differ that were made of copies of the same data.
+        mask : str
+            Fingerprint of the exclusion regions.
 
         Returns
         -------
         str
             16 hexadecimal digits.
         """
-        parts = [__version__, self.method, self.align, self.threshold, self.rate_per, group, *observations]
+        own = {name: value for name, value in asdict(self).items() if name not in NOT_OF_THE_MODEL}
+        parts = [__version__, own, mask, group, *observations]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gpucube.arrays.backend import Backend, get_backend, to_host
-from gpucube.arrays.exposure import THRESHOLD_RULES, livetime_per_bin
+from gpucube.arrays.exposure import THRESHOLD_RULES, exposure_cube, spectral_index
 from gpucube.arrays.histogram import histogramdd
 from gpucube.arrays.rate import METHODS
 from gpucube.arrays.tally import FATES, fillable, tally_fates
@@ -36,7 +36,7 @@ def event_lists(draw: st.DrawFn) -> tuple[np.ndarray, ...]:
 def fill(events: tuple[np.ndarray, ...], cut: float, backend: Backend) -> tuple[np.ndarray, np.ndarray]:
     energy, dety, detx, excluded = (backend.asarray(column) for column in events)
     edges = tuple(backend.asarray(axis.edges) for axis in AXES)
-    fills, tallies = tally_fates(energy, dety, detx, excluded, backend.asarray(cut), edges)
+    fills, tallies = tally_fates(energy, (dety, detx), excluded, backend.asarray(cut), edges)
     counts = histogramdd((fillable(energy, fills), dety, detx), [axis.edges for axis in AXES])
     return to_host(counts), to_host(tallies)
 
@@ -66,6 +66,7 @@ def test_every_event_has_one_fate_and_filled_ones_are_counted(
     rule=st.sampled_from(sorted(THRESHOLD_RULES)),
     method=st.sampled_from(sorted(METHODS)),
     passes=st.integers(1, 5),
+    open_fraction=arrays(np.float64, (5, 7), elements=st.just(0.0) | st.floats(1e-9, 1.0)),
 )
 def test_livetime_and_rate_agree(
     backend: Backend,
@@ -74,15 +75,21 @@ def test_livetime_and_rate_agree(
     rule: str,
     method: str,
     passes: int,
+    open_fraction: np.ndarray,
 ) -> None:
     results = []
     for b in (backend, NUMPY):
         livetime, threshold = (
             b.asarray(list(values), dtype=b.xp.float64) for values in zip(*observations, strict=True)
         )
-        per_bin = livetime_per_bin(livetime, threshold, b.asarray(AXES[0].edges), rule)
+        edges = b.asarray(AXES[0].edges)
+        index = spectral_index(b.asarray(counts.sum(axis=(1, 2))), livetime, threshold, edges)
+        share = THRESHOLD_RULES[rule].share(threshold, edges, index)
+        fractions = [None] * len(observations)
+        fractions[0] = b.asarray(open_fraction)
+        per_bin = exposure_cube(livetime, share, fractions)
         cube = b.xp.astype(b.asarray(counts), b.xp.float64)
-        rate = METHODS[method](cube, per_bin[:, None, None], b.asarray(VOLUME), passes)
-        results.append((to_host(per_bin), to_host(rate)))
+        rate, error = METHODS[method](cube, per_bin + b.xp.zeros_like(cube), b.asarray(VOLUME), passes)
+        results.append(tuple(to_host(array) for array in (index, per_bin, rate, error)))
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-300)

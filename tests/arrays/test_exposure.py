@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from gpucube.arrays.backend import Backend, to_host
-from gpucube.arrays.exposure import THRESHOLD_RULES, livetime_per_bin
+from gpucube.arrays.exposure import INDEX_RANGE, SPECTRAL_INDEX, THRESHOLD_RULES, exposure_cube, spectral_index
 
 EDGES = np.array([0.1, 0.2, 0.7, 1.0, 5.0, 80.0])
 RULES = sorted(THRESHOLD_RULES)
@@ -24,31 +24,34 @@ THRESHOLDS = st.one_of(
 )
 
 
-def spectrum(energy: float) -> float:
-    return energy**-2.7
-
-
-def share(backend: Backend, rule: str, thresholds: list[float]) -> np.ndarray:
+def share(backend: Backend, rule: str, thresholds: list[float], index: float = 2.7) -> np.ndarray:
     function = THRESHOLD_RULES[rule].share
-    return to_host(function(backend.asarray(np.array(thresholds)), backend.asarray(EDGES)))
+    indices = np.full(EDGES.size - 1, index)
+    return to_host(function(*(backend.asarray(values) for values in (np.array(thresholds), EDGES, indices))))
 
 
 @settings(max_examples=30)
-@given(threshold=THRESHOLDS)
-def test_share_is_that_of_the_spectrum(backend: Backend, threshold: float) -> None:
+@given(threshold=THRESHOLDS, index=st.floats(*INDEX_RANGE) | st.sampled_from([1.0, 1.0 + 1e-8, 2.7]))
+def test_share_is_that_of_the_spectrum(backend: Backend, threshold: float, index: float) -> None:
+    def spectrum(energy: float) -> float:
+        return energy**-index
+
     expected = [
         quad(spectrum, min(max(low, threshold), high), high)[0] / quad(spectrum, low, high)[0]
         for low, high in pairwise(EDGES)
     ]
-    np.testing.assert_allclose(share(backend, "share", [threshold])[0], expected, rtol=1e-7, atol=1e-10)
+    np.testing.assert_allclose(share(backend, "share", [threshold], index)[0], expected, rtol=2e-6, atol=1e-10)
 
 
 @settings(max_examples=30)
 @given(threshold=THRESHOLDS)
 def test_edge_and_2015_round_the_share(backend: Backend, threshold: float) -> None:
     exact = share(backend, "share", [threshold])[0]
-    np.testing.assert_array_equal(share(backend, "edge", [threshold])[0], exact == 1)
+    np.testing.assert_array_equal(share(backend, "edge", [threshold])[0], threshold <= EDGES[:-1])
     np.testing.assert_array_equal(share(backend, "2015", [threshold])[0], exact > 0)
+    # One ulp above an edge the share is 1 but for rounding.
+    assert (exact[threshold <= EDGES[:-1]] == 1).all()
+    assert (exact[threshold > EDGES[:-1] * (1 + 1e-12)] < 1).all()
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -99,15 +102,74 @@ def test_cuts(backend: Backend, threshold: float) -> None:
         assert cuts["edge"] == np.inf
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_livetime_is_summed_over_observations(backend: Backend, rule: str) -> None:
+@pytest.mark.parametrize("n_axes", [1, 2])
+def test_exposure_is_summed_over_observations(backend: Backend, n_axes: int) -> None:
     rng = np.random.default_rng(7)
-    livetime, threshold = rng.uniform(100, 1700, 6), rng.uniform(0.05, 6, 6)
-    edges = backend.asarray(EDGES)
-    found = livetime_per_bin(backend.asarray(livetime), backend.asarray(threshold), edges, rule)
-    expected = (livetime[:, None] * share(backend, rule, threshold.tolist())).sum(axis=0)
-    np.testing.assert_allclose(to_host(found), expected, rtol=1e-14)
-    assert to_host(found)[-1] == pytest.approx(livetime.sum(), rel=1e-14)
+    field = (4, 3)[:n_axes]
+    time, shares = rng.uniform(100, 1700, 6), rng.uniform(0, 1, (6, 5))
+    fractions = [None if i % 2 else rng.uniform(0, 1, field) for i in range(6)]
+    on_device = [None if f is None else backend.asarray(f) for f in fractions]
+    found = to_host(exposure_cube(backend.asarray(time), backend.asarray(shares), on_device, n_axes))
+    expected = sum(
+        np.multiply.outer(t * s, np.ones(field) if f is None else f)
+        for t, s, f in zip(time, shares, fractions, strict=True)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+def test_exposure_without_regions_is_one_number_per_energy(backend: Backend) -> None:
+    time, shares = backend.asarray([10.0, 20.0]), backend.asarray([[1.0, 0.0], [0.5, 1.0]])
+    found = exposure_cube(time, shares, [None, None])
+    assert found.shape == (2, 1, 1)
+    np.testing.assert_array_equal(to_host(found)[:, 0, 0], [20.0, 20.0])
+
+
+LOG_EDGES = np.geomspace(0.1, 100, 13)
+
+
+def power_law_counts(index: float, thresholds: np.ndarray, time: np.ndarray, total: float = 1e9) -> np.ndarray:
+    def integral(low: np.ndarray) -> np.ndarray:
+        return (low ** (1 - index) - LOG_EDGES[1:] ** (1 - index)) / (index - 1)
+
+    low = np.clip(thresholds[:, None], LOG_EDGES[:-1], LOG_EDGES[1:])
+    counts = (time[:, None] * integral(low)).sum(axis=0)
+    return np.rint(total * counts / counts.sum()).astype(np.int64)
+
+
+@settings(max_examples=30)
+@given(
+    index=st.floats(1.05, 4.5),
+    thresholds=st.lists(st.floats(0.05, 1.0), min_size=1, max_size=4),
+    seed=st.integers(0, 2**16),
+)
+def test_index_is_that_of_the_counts(backend: Backend, index: float, thresholds: list[float], seed: int) -> None:
+    """Also in bins that thresholds cut, and for observations of different length."""
+    time = np.random.default_rng(seed).uniform(100, 2000, len(thresholds))
+    counts = power_law_counts(index, np.array(thresholds), time)
+    arrays = (backend.asarray(values) for values in (counts, time, np.array(thresholds), LOG_EDGES))
+    found = to_host(spectral_index(*arrays))
+    starts = np.minimum(np.arange(12), 9)
+    windows = np.array([counts[i : i + 3] for i in starts])
+    reliable = (windows.min(axis=1) > 1e5) & (starts >= np.searchsorted(LOG_EDGES, min(thresholds)) - 1)
+    np.testing.assert_allclose(found[reliable], index, atol=0.02)
+    few = windows.sum(axis=1) < 30
+    assert (found[few] == SPECTRAL_INDEX).all()
+
+
+def test_index_is_bounded(backend: Backend) -> None:
+    """Counts that rise or fall off a cliff."""
+    counts = np.zeros((2, 12), dtype=np.int64)
+    counts[0, 4], counts[1, 6] = 1000, 1000
+    for row in counts:
+        values = (row, np.array([10.0]), np.array([0.1]), LOG_EDGES)
+        found = to_host(spectral_index(*(backend.asarray(v) for v in values)))
+        assert ((found >= INDEX_RANGE[0]) & (found <= INDEX_RANGE[1])).all()
+
+
+def test_index_needs_three_bins(backend: Backend) -> None:
+    values = (np.array([500, 100]), np.array([10.0]), np.array([0.1]), np.array([0.1, 1.0, 10.0]))
+    found = to_host(spectral_index(*(backend.asarray(v) for v in values)))
+    assert found.tolist() == [SPECTRAL_INDEX] * 2
 
 
 def test_2015_rule_gives_the_cut_bin_too_much(backend: Backend) -> None:
@@ -117,15 +179,3 @@ def test_2015_rule_gives_the_cut_bin_too_much(backend: Backend) -> None:
     assert shares["2015"] == [0, 1, 1, 1, 1]
     low, high, middle = 0.2**-1.7, 0.7**-1.7, 0.4**-1.7
     assert shares["share"] == pytest.approx([0, (middle - high) / (low - high), 1, 1, 1])
-
-
-def test_default_rule_is_share(backend: Backend) -> None:
-    livetime, threshold, edges = (backend.asarray(np.array(values)) for values in ([10.0], [0.4], EDGES))
-    default, named = livetime_per_bin(livetime, threshold, edges), livetime_per_bin(livetime, threshold, edges, "share")
-    np.testing.assert_array_equal(to_host(default), to_host(named))
-
-
-def test_unknown_rule(backend: Backend) -> None:
-    values = backend.asarray(np.ones(1))
-    with pytest.raises(KeyError, match="half"):
-        livetime_per_bin(values, values, backend.asarray(EDGES), "half")

@@ -7,13 +7,13 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.coordinates import AltAz, EarthLocation, SkyCoord, SkyOffsetFrame
+from astropy.coordinates import AltAz, EarthLocation, SkyCoord, SkyOffsetFrame, angular_separation
 from astropy.time import Time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpucube.arrays.backend import Backend, to_host
-from gpucube.arrays.fov import directions, fov_to_sky, interpolate_rotation, sky_to_fov
+from gpucube.arrays.fov import directions, fov_offset, fov_to_sky, interpolate_rotation, sky_to_fov
 from gpucube.observations.pointing import FovRotation, altaz_rotation, fov_matrix, radec_rotation
 
 NAMIBIA = EarthLocation.from_geodetic(16.5 * u.deg, -23.27 * u.deg, 1835 * u.m)
@@ -190,3 +190,12 @@ def test_time_that_is_no_number_gives_none(backend: Backend) -> None:
     lon, lat = to_fov(backend, np.array([np.nan, 0.5]), SkyCoord([10, 10], [21, 21], unit="deg"), rotation)
     np.testing.assert_array_equal(np.isnan(lon), [True, False])
     np.testing.assert_array_equal(np.isnan(lat), [True, False])
+
+
+@given(lon=st.floats(-179, 179), lat=st.floats(-89, 89))
+def test_offset_is_the_separation(backend: Backend, lon: float, lat: float) -> None:
+    found = to_host(
+        fov_offset(backend.asarray([lon], dtype=backend.xp.float64), backend.asarray([lat], dtype=backend.xp.float64))
+    )
+    expected = np.rad2deg(angular_separation(0.0, 0.0, np.deg2rad(lon), np.deg2rad(lat)))
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)

@@ -58,7 +58,8 @@ def test_no_exposure_is_nan_and_no_counts_is_0(backend: Backend) -> None:
 def test_methods_agree_where_livetime_is_constant(backend: Backend, seed: int, passes: int) -> None:
     """They are the same then: to smooth is linear, and the volume is divided out last in both."""
     counts, livetime, volume = arrays(seed)
-    rates = [to_host(method(*on_device(backend, (counts, livetime, volume)), passes)) for method in METHODS.values()]
+    device = on_device(backend, (counts, livetime, volume))
+    rates = [to_host(method(*device, passes)[0]) for method in METHODS.values()]
     np.testing.assert_allclose(rates[0], rates[1], rtol=1e-12)
     assert len(rates) == 2
 
@@ -66,7 +67,7 @@ def test_methods_agree_where_livetime_is_constant(backend: Backend, seed: int, p
 def test_methods_differ_where_livetime_varies(backend: Backend) -> None:
     counts, livetime, volume = arrays(6)
     livetime[:, :, 0] *= 0.1
-    default, michi = (to_host(METHODS[m](*on_device(backend, (counts, livetime, volume)), 3)) for m in METHODS)
+    default, michi = (to_host(METHODS[m](*on_device(backend, (counts, livetime, volume)), 3)[0]) for m in METHODS)
     assert np.abs(default / michi - 1).max() > 0.1
 
 
@@ -74,7 +75,7 @@ def test_methods_differ_where_livetime_varies(backend: Backend) -> None:
 def test_counts_come_back(backend: Backend, method: str) -> None:
     """Rate times exposure has the counts of each image, where the livetime is constant over it."""
     counts, livetime, volume = arrays(7)
-    rate = to_host(METHODS[method](*on_device(backend, (counts, livetime, volume)), 4))
+    rate = to_host(METHODS[method](*on_device(backend, (counts, livetime, volume)), 4)[0])
     np.testing.assert_allclose((rate * livetime * volume).sum(axis=(1, 2)), counts.sum(axis=(1, 2)), rtol=1e-12)
 
 
@@ -82,7 +83,40 @@ def test_counts_come_back(backend: Backend, method: str) -> None:
 def test_image_without_exposure_is_nan_and_spoils_no_other(backend: Backend, method: str) -> None:
     counts, livetime, volume = arrays(8)
     counts[0], livetime[0], counts[3] = 0, 0, 0
-    rate = to_host(METHODS[method](*on_device(backend, (counts, livetime, volume)), 3))
+    rate = to_host(METHODS[method](*on_device(backend, (counts, livetime, volume)), 3)[0])
     assert np.isnan(rate[0]).all()
     assert (rate[3] == 0).all()
     assert np.isfinite(rate[1:3]).all()
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_rate_right_up_to_the_edge_of_a_region(backend: Backend, method: str) -> None:
+    """A constant rate comes back where the exposure varies, and inside, where there is none at all."""
+    _, livetime, volume = arrays(9)
+    volume[:] = 1e-3
+    livetime[:, 1:3, 2:5] *= 0.3
+    livetime[:, 2, 3] = 0
+    counts = 0.7 * livetime * volume
+    rate = to_host(METHODS[method](*on_device(backend, (counts, livetime, volume)), 3)[0])
+    np.testing.assert_allclose(rate, 0.7, rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_error_is_the_scatter_of_the_rate(backend: Backend, method: str) -> None:
+    rng = np.random.default_rng(10)
+    mean = rng.uniform(5, 50, (1, 6, 7))
+    _, livetime, volume = (array[:1, :1, :1] * np.ones(mean.shape) for array in arrays(11))
+    livetime *= rng.uniform(0.2, 1, mean.shape)
+    trials = rng.poisson(mean, (4000, *mean.shape)).astype(float)[:, 0]
+    # Each trial is an energy image of one cube.
+    shape = (len(trials), *mean.shape[1:])
+    cubes = on_device(backend, (trials, np.broadcast_to(livetime, shape).copy(), np.broadcast_to(volume, shape).copy()))
+    rates = to_host(METHODS[method](*cubes, 2)[0])
+    error = to_host(METHODS[method](*on_device(backend, (mean, livetime, volume)), 2)[1])
+    np.testing.assert_allclose(rates.std(axis=0), error[0], rtol=0.06)
+
+
+def test_error_without_smoothing(backend: Backend) -> None:
+    counts, livetime, volume = arrays(12)
+    error = to_host(METHODS["default"](*on_device(backend, (counts, livetime, volume)), 0)[1])
+    np.testing.assert_allclose(error, np.sqrt(counts) / livetime / volume, rtol=1e-14)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gpucube.arrays.backend import Backend, to_host
-from gpucube.arrays.smoothing import K5A, smooth_images, smoothing_passes
+from gpucube.arrays.smoothing import K5A, smooth_images, smooth_variance, smoothing_passes
 
 SHAPES = [(2, 7, 9), (3, 5, 4), (2, 1, 6), (1, 6, 1), (2, 2, 3), (4, 1, 1), (1, 2, 2), (2, 3, 12)]
 
@@ -123,3 +123,16 @@ def test_input_is_not_changed(backend: Backend) -> None:
 )
 def test_number_of_passes(n_counts: int, passes: int) -> None:
     assert smoothing_passes(n_counts) == passes
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 13, 14)])
+@pytest.mark.parametrize("passes", [0, 1, 3])
+def test_variance_is_that_of_independent_pixels(backend: Backend, shape: tuple[int, int, int], passes: int) -> None:
+    """Against the matrix of the whole operation, built column by column by SciPy."""
+    n_pixels = shape[1] * shape[2]
+    points = np.eye(n_pixels).reshape(n_pixels, *shape[1:])
+    matrix = oracle(points, passes).reshape(n_pixels, n_pixels)
+    variance = random_cube(shape, 3)
+    found = to_host(smooth_variance(backend.asarray(variance), passes))
+    expected = variance.reshape(shape[0], n_pixels) @ matrix**2
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-12)

@@ -122,11 +122,12 @@ def test_backends_agree(
         np.testing.assert_array_equal(model.counts.data, reference.counts.data)
         np.testing.assert_allclose(model.livetime.data, reference.livetime.data, rtol=1e-12)
         np.testing.assert_allclose(model.rate.data, reference.rate.data, rtol=1e-12)
+        np.testing.assert_allclose(model.error.data, reference.error.data, rtol=1e-12)
     assert (tmp_path / "out" / "bg_event_ledger.ecsv").read_bytes() == (models / "bg_event_ledger.ecsv").read_bytes()
     on_device = [array for array in copies if not isinstance(array, np.ndarray)]
     if backend.name != "numpy":
-        # Per group: the numbers of events, and the three cubes that are written.
-        assert len(on_device) == 4 * len(summary.models)
+        # Per group: the numbers of events, and the four cubes that are written.
+        assert len(on_device) == 5 * len(summary.models)
 
 
 def test_counts_of_parts_add(store: Path, tmp_path: Path) -> None:
@@ -335,7 +336,7 @@ def test_two_answers_of_the_index_are_none(store: Path, tmp_path: Path) -> None:
 
 
 def test_unforeseen_error_costs_one_observation(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules["gpucube.pipeline.fill"]
+    module = sys.modules["gpucube.pipeline.read"]
     original = module.read_observation
 
     def fragile(obs_id: int, *arguments: object) -> object:

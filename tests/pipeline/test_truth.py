@@ -70,4 +70,23 @@ def test_rate_in_the_threshold_bin(rule: str, observations: tuple[Path, np.ndarr
     wanted = {"share": 1.0, "edge": 0.0, "2015": share}[rule]
     assert ratio[cut] == pytest.approx(wanted, abs=0.02)
     assert share < 0.75
-    assert model.livetime.data[cut].max() == pytest.approx({"share": share, "edge": 0, "2015": 1}[rule] * 15_000)
+    livetime = {"share": share, "edge": 0, "2015": 1}[rule] * 15_000
+    assert model.livetime.data[cut].max() == pytest.approx(livetime, rel=0.02)
+
+
+@pytest.mark.parametrize("index", [1.6, 3.6])
+def test_threshold_bin_of_another_spectrum(index: float, tmp_path: Path) -> None:
+    """The share of the cut bin follows the spectrum of the counts, not that of cosmic rays."""
+    truth = replace(TRUTH, spectral_index=index, trigger_rate=30.0)
+    table = make_test_dataset(tmp_path / "data", n_obs=10, description=truth, threshold=THRESHOLD, seed=6)
+    model = make((tmp_path / "data", np.array([])), tmp_path / "out")
+    edges = model.axes[0].edges
+    cut = int(np.searchsorted(edges, THRESHOLD)) - 1
+    expected = sum(truth.expected_counts(model.axes, altitude, 1500.0) for altitude in table["ALT_PNT"])
+    found = model.rate.quantity.to_value("s-1 TeV-1 sr-1")[cut] * model.rate.bin_volume[cut] * 15_000
+    assert found.sum() / expected[cut].sum() == pytest.approx(1, abs=0.02)
+    power = 1 - index
+    share, fixed = (
+        (THRESHOLD**p - edges[cut + 1] ** p) / (edges[cut] ** p - edges[cut + 1] ** p) for p in (power, -1.7)
+    )
+    assert abs(share / fixed - 1) > 0.1

@@ -1,0 +1,42 @@
+"""Axes of the cubes of a group: those of its method, or what the user asks for instead."""
+
+from __future__ import annotations
+
+import astropy.units as u
+import numpy as np
+
+from gpucube.cubes.axis import Axis
+from gpucube.cubes.background import axes_2015
+from gpucube.pipeline.settings import Settings
+
+__all__ = ["model_axes"]
+
+# Rings hold more counts than pixels: they need not be coarser for few observations.
+RINGS = 20
+
+
+def model_axes(settings: Settings, n_observations: int, energy_low: float | None = None) -> tuple[Axis, ...]:
+    """Axes of the cubes of a group.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of these, `model`, `energy_edges`, `fov` and `pixels`.
+    n_observations : int
+        Number of observations in the group.
+    energy_low : float, optional
+        First energy edge in TeV of a method that starts at a threshold.
+
+    Returns
+    -------
+    tuple of Axis
+        Energy, DETY and DETX axis, or energy and offset axis.
+    """
+    energy, dety, _ = axes_2015(n_observations, energy_low) if energy_low else axes_2015(n_observations)
+    if settings.energy_edges is not None:
+        energy = Axis("energy", np.array(settings.energy_edges), u.TeV)
+    half_width = settings.fov or float(dety.edges_in("deg")[-1])
+    if settings.model == "2d":
+        return energy, Axis.offset(half_width, settings.pixels or RINGS)
+    n_pixels = settings.pixels or dety.n_bins
+    return energy, *(Axis.field_of_view(name, half_width, n_pixels) for name in ("dety", "detx"))
