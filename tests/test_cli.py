@@ -83,6 +83,22 @@ def test_skipped_observation_is_status_3(store: Path, tmp_path: Path) -> None:
     assert result.exit_code == 1
 
 
+def test_groups_that_a_user_asks_for(store: Path, tmp_path: Path) -> None:
+    common = ("--catalog", "none", "--backend", "numpy")
+    by = ("--group-by", "zenith", "--min-livetime", "50 min", "--group-by", "east-west")
+    result = run("make-models", store, "auto", tmp_path / "a", *common, *by)
+    assert result.exit_code == 0, result.output
+    assert "bins in zenith angle" in result.output
+    assert "AZ 180..360 deg" in result.output
+    groups = tmp_path / "a" / "bg_observation_groups.ecsv"
+    assert run("make-models", store, "auto", tmp_path / "b", *common, "--groups", groups).exit_code == 0
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "b").iterdir())
+    assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
+    result = run("make-models", store, "auto", tmp_path / "c", *common, "--groups", groups, *by)
+    assert result.exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
@@ -91,6 +107,11 @@ def test_skipped_observation_is_status_3(store: Path, tmp_path: Path) -> None:
         (("make-models", "{empty}", "HESS", "out"), "runinfo"),
         (("make-models", "{store}", "auto", "{tmp}/x", "--catalog", "{tmp}/none.fits"), "none.fits"),
         (("make-models", "{store}", "auto", "{store}/obs-index.fits.gz", "--catalog", "none"), "is a file"),
+        (("make-models", "{store}", "auto", "{tmp}/x", "--group-by", "ALT"), "for example ALT:0,45"),
+        (("make-models", "{store}", "auto", "{tmp}/x", "--group-by", "zenith"), "--min-livetime"),
+        (("make-models", "{store}", "auto", "{tmp}/x", "--min-observations", "2"), "--group-by zenith"),
+        (("make-models", "{store}", "auto", "{tmp}/x", "--group-by", "NSB:0,1"), "ALT_PNT"),
+        (("make-models", "{store}", "auto", "{tmp}/x", "--groups", "{tmp}/no.ecsv"), "no.ecsv"),
         (("info", "{tmp}/nothing.fits"), "no such file"),
         (("info", "{store}/obs-index.fits.gz"), "no background model"),
         (("plot", "{tmp}/nothing.fits"), "no such file"),

@@ -10,6 +10,7 @@ import click
 from gpucube.arrays.exposure import THRESHOLD_RULES
 from gpucube.arrays.rate import METHODS
 from gpucube.cli.app import backend_option, cli, level_option, new_table, print_table, progress_bar
+from gpucube.cli.grouping import grouping_options, groups_from_options
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import ALIGNMENTS
 from gpucube.observations.store import SCHEMES
@@ -63,6 +64,7 @@ class EnergyBins(EnergyEdges):
     metavar="FILE|builtin|none",
     help="Sources; observations near one are left out.",
 )
+@grouping_options
 @backend_option("auto")
 @click.option(
     "--align",
@@ -134,6 +136,7 @@ def make_models_command(
     \b
     Examples:
       gpucube make-models $GAMMAPY_DATA/hess-dl3-dr1 GADF models
+      gpucube make-models runs GADF models --group-by zenith --min-livetime 5 --group-by east-west
       gpucube make-models runs HESS models --a-la-michi --backend cupy
       gpucube make-models runs auto models --catalog none --align RADEC --workers 8
       gpucube make-models runs auto models --mask --mask-radius 0.3 --mask-regions sources.reg
@@ -147,9 +150,10 @@ def make_models_command(
         raise click.UsageError("give either --energy-bins or --energy-edges")
     options["energy_edges"] = energy_bins or options["energy_edges"]
     options["method"] = "mayer2015" if michi else options["method"] or "default"
+    groups = groups_from_options(options)
     settings = Settings(**options)
     with progress_bar("observations") as step:
-        summary = make_models(data, out, scheme, settings, progress=step)
+        summary = make_models(data, out, scheme, settings, groups, progress=step)
     print_summary(summary)
     if summary.n_skipped:
         ctx.exit(SKIPPED_STATUS)

@@ -18,6 +18,7 @@ from gpucube.cubes.background import BackgroundModel, make_background_model
 from gpucube.cubes.fits import write_image, write_table
 from gpucube.errors import DataError, GpucubeError, ObservationError, OutputError
 from gpucube.files import open_fits, write_whole
+from gpucube.observations.adaptive import AdaptiveGroups
 from gpucube.observations.events import Observation
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import DataStore
@@ -81,7 +82,7 @@ def make_models(
     out: str | Path,
     scheme: str = "auto",
     settings: Settings | None = None,
-    groups: ObservationGroups | None = None,
+    groups: ObservationGroups | AdaptiveGroups | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     executor: Executor | None = None,
 ) -> Summary:
@@ -97,7 +98,7 @@ def make_models(
         Naming scheme of `data`.
     settings : Settings, optional
         What to make, and how.
-    groups : ObservationGroups, optional
+    groups : ObservationGroups or AdaptiveGroups, optional
         Groups of observations; those of 2015 if not given.
     progress : function (done, total)
         Called after each observation with the number of observations done and their total.

@@ -11,6 +11,7 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 
 from gpucube.errors import ObservationError, OptionError
+from gpucube.observations.adaptive import AdaptiveGroups
 from gpucube.observations.catalog import SourceCatalog, near_source
 from gpucube.observations.columns import column_values
 from gpucube.observations.groups import ObservationGroups
@@ -93,7 +94,9 @@ def open_catalog(name: str) -> SourceCatalog:
     return catalog
 
 
-def select_observations(store: DataStore, settings: Settings, groups: ObservationGroups | None = None) -> Selection:
+def select_observations(
+    store: DataStore, settings: Settings, groups: ObservationGroups | AdaptiveGroups | None = None
+) -> Selection:
     """Drop observations that are damaged or near to a source, and group the others.
 
     Parameters
@@ -102,8 +105,8 @@ def select_observations(store: DataStore, settings: Settings, groups: Observatio
         Observations.
     settings : Settings
         Of these, `catalog`, `test` and `strict`.
-    groups : ObservationGroups, optional
-        Groups; those of 2015 if not given.
+    groups : ObservationGroups or AdaptiveGroups, optional
+        Groups, or how to make them from the observations that are left; those of 2015 if not given.
 
     Returns
     -------
@@ -120,7 +123,6 @@ def select_observations(store: DataStore, settings: Settings, groups: Observatio
     table = store.table
     if not len(table):
         raise OptionError(f"{store.path}: the observation table is empty")
-    groups = groups or (ObservationGroups.test() if settings.test else ObservationGroups.default())
     rows = [_first_row(table, index) for index in range(len(table))]
     rows = _mark(rows, _bad_rows(store), "skipped")
     _report_skipped(rows, store, settings.strict)
@@ -128,12 +130,13 @@ def select_observations(store: DataStore, settings: Settings, groups: Observatio
     rows = _mark(rows, {} if settings.mask else _sources_near(table, rows, settings), "near_source")
     used = [index for index, row in enumerate(rows) if row.status == "used"]
     kept = table[used]
-    group_ids = groups.group_ids(kept) if used else np.array([], dtype=np.int64)
+    default = ObservationGroups.test() if settings.test else ObservationGroups.default()
+    chosen = groups.groups_for(kept) if groups else default
+    group_ids = chosen.group_ids(kept)
     for index, group_id in zip(used, group_ids, strict=True):
         rows[index] = replace(rows[index], group_id=int(group_id))
-    axes = ", ".join(axis.name for axis in groups.axes)
-    outside = {i: f"outside the groups in {axes}" for i, group_id in zip(used, group_ids, strict=True) if group_id < 0}
-    return Selection(_mark(rows, outside, "ungrouped"), kept, groups, group_ids)
+    outside = {index: reason for index, reason in zip(used, chosen.reasons(kept), strict=True) if reason}
+    return Selection(_mark(rows, outside, "ungrouped"), kept, chosen, group_ids)
 
 
 def _first_row(table: ObservationTable, index: int) -> LedgerRow:
