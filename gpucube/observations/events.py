@@ -17,7 +17,7 @@ from gpucube.observations.pointing import FovRotation, altaz_rotation, radec_rot
 from gpucube.observations.sites import observatory_location
 from gpucube.observations.threshold import read_threshold, threshold_in
 
-__all__ = ["Observation", "SkyView", "read_observation"]
+__all__ = ["Observation", "SkyView", "read_observation", "read_target", "read_times"]
 
 # A longer observation (s) is none: its times are wrong.
 LONGEST = 86400.0
@@ -116,7 +116,7 @@ def read_observation(obs_id: int, files: ObservationFiles, align: str = "ALTAZ",
     # Damaged values may be signalling NaN, which warn when they are converted.
     with blame(location.path), open_fits(location.path) as hdus, np.errstate(invalid="ignore"):
         events = _find_events(hdus, location)
-        livetime, ontime = _read_times(events.header)
+        livetime, ontime = read_times(events.header)
         energy = read_column(events, "ENERGY", u.TeV)
         time = _read_time(events)
         intervals = (
@@ -138,8 +138,24 @@ def _find_events(hdus: fits.HDUList, location: HduLocation) -> fits.BinTableHDU:
     return events
 
 
-def _read_times(header: fits.Header) -> tuple[float, float]:
-    """LIVETIME and ONTIME in s; where one is missing, by DEADC from the other."""
+def read_times(header: fits.Header) -> tuple[float, float]:
+    """Read LIVETIME and ONTIME; where one is missing, it comes by DEADC from the other.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        Header of an ``EVENTS`` HDU.
+
+    Returns
+    -------
+    livetime, ontime : float
+        Times in s.
+
+    Raises
+    ------
+    DataError
+        They are missing, not positive, or the livetime is longer than the ontime.
+    """
     times = {key: _seconds(header, key) for key in ("LIVETIME", "ONTIME") if key in header}
     if len(times) < 2:
         times["DEADC"] = header_number(header, "DEADC")
@@ -213,11 +229,22 @@ def _read_sky(events: fits.BinTableHDU, align: str, time: np.ndarray | None, int
     rotation = _read_rotation(events, align, time, pointing)
     whole = rotation.times[[0, -1]][None, :]
     exposed = whole if intervals is None or not len(intervals) else intervals
-    return SkyView(ra, dec, rotation, exposed, pointing, _read_target(events.header))
+    return SkyView(ra, dec, rotation, exposed, pointing, read_target(events.header))
 
 
-def _read_target(header: fits.Header) -> tuple[float, float] | None:
-    """Position of the target; that a survey has none is no fault of an observation."""
+def read_target(header: fits.Header) -> tuple[float, float] | None:
+    """Read the position of the target; that a survey has none is no fault of an observation.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        Header of an ``EVENTS`` HDU.
+
+    Returns
+    -------
+    tuple of float or None
+        RA_OBJ and DEC_OBJ in deg, None if there is no such position.
+    """
     try:
         target = header_number(header, "RA_OBJ"), header_number(header, "DEC_OBJ")
     except DataError:
