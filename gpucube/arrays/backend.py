@@ -209,7 +209,7 @@ def to_host(array: Array) -> np.ndarray:
         return array.get()
     if array_api_compat.is_torch_array(array):
         return array.detach().cpu().numpy()
-    if isinstance(array, np.ndarray):
-        return array
+    if isinstance(array, (np.ndarray, np.generic)):  # NumPy's arrays without axes are no arrays
+        return np.asarray(array)
     xp = array_api_compat.array_namespace(array)
     return np.asarray(array_api_compat.to_device(array, xp.Device("CPU_DEVICE")))

@@ -1,0 +1,232 @@
+"""Fit the regression to the counts of observations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucube.arrays.backend import Array, Backend, to_host
+from gpucube.arrays.exposure import SPECTRAL_INDEX
+from gpucube.arrays.poisson_regression import fit_poisson
+from gpucube.cubes.axis import Axis
+from gpucube.errors import OptionError
+from gpucube.observations.conditions import Conditions
+from gpucube.regression.features import Scales, condition_columns, make_design, observation_features
+from gpucube.regression.model import RegressionModel
+from gpucube.regression.terms import COVARIATE_TERMS, Term, terms_named
+
+__all__ = ["ObservationCounts", "fit_regression", "regression_axes"]
+
+BINS_PER_DECADE = 20
+PIXEL = 0.25  # deg
+FOV = 3.0  # deg
+ENERGIES = (0.05, 100.0)  # TeV
+
+
+@dataclass(frozen=True, eq=False)
+class ObservationCounts:
+    """Counts of one observation, and what was exposed.
+
+    Attributes
+    ----------
+    conditions : Conditions
+        The observation.
+    counts : array of int64, shape (n_energy, n_dety, n_detx)
+        Events above the threshold and outside exclusion regions, on the device.
+    open_fraction : array of float64, shape (n_dety, n_detx), or None
+        Fraction of time and solid angle outside exclusion regions, on the device; None for 1.
+    """
+
+    conditions: Conditions
+    counts: Array
+    open_fraction: Array | None = None
+
+
+def regression_axes(
+    energy_edges: Sequence[float] | None = None, fov: float | None = None, pixels: int | None = None
+) -> tuple[Axis, Axis, Axis]:
+    """Axes of the counts: much finer than what is smooth, but for the number of cells.
+
+    Parameters
+    ----------
+    energy_edges : sequence of float, optional
+        Energy edges in TeV.
+    fov : float, optional
+        Largest DETX and DETY in deg.
+    pixels : int, optional
+        Bins along DETX and DETY.
+
+    Returns
+    -------
+    tuple of Axis
+        Energy, DETY and DETX axis.
+    """
+    energy = Axis.energy(*ENERGIES, round(BINS_PER_DECADE * float(np.log10(ENERGIES[1] / ENERGIES[0]))))
+    if energy_edges is not None:
+        energy = Axis("energy", np.array(energy_edges), energy.unit)
+    half_width = fov or FOV
+    n_pixels = pixels or 2 * round(half_width / PIXEL)
+    dety, detx = (Axis.field_of_view(name, half_width, n_pixels) for name in ("dety", "detx"))
+    return energy, dety, detx
+
+
+def fit_regression(
+    observations: Sequence[ObservationCounts],
+    axes: tuple[Axis, Axis, Axis],
+    backend: Backend,
+    terms: tuple[str, ...] | None = None,
+    fov_align: str = "ALTAZ",
+) -> RegressionModel:
+    """Fit the regression.
+
+    Parameters
+    ----------
+    observations : sequence of ObservationCounts
+        Observations, each used above its own threshold.
+    axes : tuple of Axis
+        Energy, DETY and DETX axis of the counts.
+    backend : Backend
+        Library and device of the counts.
+    terms : tuple of str, optional
+        Terms, see `gpucube.regression.terms.terms_named`.
+    fov_align : {"ALTAZ", "RADEC"}
+        Orientation of DETX and DETY.
+
+    Returns
+    -------
+    RegressionModel
+        On the host.
+
+    Raises
+    ------
+    OptionError
+        There are no counts, or there is no such term.
+    """
+    chosen = _possible_terms(terms_named(terms), terms or (), observations)
+    edges = axes[0].edges_in("TeV")
+    low, high = _energy_range(edges, observations, backend)
+    energy, volume = _energies(edges[low : high + 1], observations)
+    exposed, pixels = _pixels(axes)
+    xp = backend.xp
+    counts = xp.stack([_in_field(item.counts[low:high, :, :], pixels, backend) for item in observations])
+    fraction = xp.stack([_open_pixels(item, exposed, pixels, backend) for item in observations])
+    exposure = backend.asarray(volume)[:, :, None] * fraction[:, None, :]
+    reference = float(to_host(xp.sum(counts))) / float(to_host(xp.sum(exposure)))
+    scales = Scales(float(edges[low]), float(edges[high]), float(axes[1].edges_in("deg")[-1]), _means(observations))
+    columns = _columns(energy, observations, chosen, scales, backend)
+    detx, dety = (backend.asarray(values) for values in _places(axes, pixels))
+    design = make_design(detx, dety, chosen, scales, backend)
+    used = exposure > 0
+    fit = fit_poisson(xp.where(used, counts, 0.0), exposure * reference, columns, design)
+    host = {name: to_host(getattr(fit, name)) for name in ("coefficients", "covariance", "strengths", "freedom")}
+    effects = to_host(fit.effects).tolist()
+    return RegressionModel(
+        terms=chosen,
+        scales=scales,
+        reference=reference,
+        scatter=float(to_host(fit.scatter)),
+        effects={item.conditions.obs_id: effect for item, effect in zip(observations, effects, strict=True)},
+        fov_align=fov_align,
+        meta={"NOBS": len(observations)},
+        **host,
+    )
+
+
+def _possible_terms(
+    chosen: tuple[Term, ...], asked: tuple[str, ...], observations: Sequence[ObservationCounts]
+) -> tuple[Term, ...]:
+    """Leave out default terms for which a number is missing; a term that was asked for must be possible."""
+    possible = []
+    for term in chosen:
+        name = COVARIATE_TERMS.get(term.name)
+        lacking = [item.conditions.obs_id for item in observations if name and name not in item.conditions.covariates]
+        if lacking and term.name in {text.lstrip("+") for text in asked}:
+            raise OptionError(f"term {term.name}: no {name} for observation {lacking[0]}")
+        if not lacking:
+            possible.append(term)
+    return tuple(possible)
+
+
+def _energy_range(
+    edges: NDArray[np.float64], observations: Sequence[ObservationCounts], backend: Backend
+) -> tuple[int, int]:
+    """First bin above any threshold, and the end of the last that has counts."""
+    xp = backend.xp
+    total = sum(xp.sum(item.counts, axis=(1, 2)) for item in observations)
+    filled = np.flatnonzero(to_host(total)) if len(observations) else np.array([])
+    if not filled.size:
+        raise OptionError("no counts to fit a regression to")
+    lowest = min(item.conditions.threshold for item in observations)
+    first = max(int(np.searchsorted(edges, lowest, side="right")) - 1, 0)
+    return min(first, int(filled[0])), int(filled[-1]) + 1
+
+
+def _energies(
+    edges: NDArray[np.float64], observations: Sequence[ObservationCounts]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centre (TeV) of the part of each bin above the threshold, and the integral of E^-2.7 over it times the livetime.
+
+    Both have the shape (n_obs, n_energy). The power law takes the curvature out of the bins: what remains is smooth.
+    """
+    threshold = np.array([item.conditions.threshold for item in observations])[:, None]
+    livetime = np.array([item.conditions.livetime for item in observations])[:, None]
+    low = np.clip(threshold, edges[:-1], edges[1:])
+    high = np.broadcast_to(edges[1:], low.shape)
+    slope = 1 - SPECTRAL_INDEX
+    integral = (high**slope - low**slope) / slope
+    return np.sqrt(np.where(low < high, low, edges[:-1]) * high), livetime * integral
+
+
+def _pixels(axes: tuple[Axis, Axis, Axis]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Solid angle (sr) and number of each pixel within the largest offset."""
+    dety, detx = axes[1:]
+    solid = np.outer(np.diff(np.sin(dety.edges_in("rad"))), np.diff(detx.edges_in("rad"))).ravel()
+    y, x = np.meshgrid(dety.centers, detx.centers, indexing="ij")
+    inside = np.flatnonzero(np.hypot(x, y).ravel() <= detx.edges[-1])
+    return solid[inside], inside
+
+
+def _places(axes: tuple[Axis, Axis, Axis], pixels: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+    y, x = np.meshgrid(axes[1].centers, axes[2].centers, indexing="ij")
+    return x.ravel()[pixels], y.ravel()[pixels]
+
+
+def _in_field(cube: Array, pixels: NDArray[np.int64], backend: Backend) -> Array:
+    xp = backend.xp
+    flat = xp.reshape(xp.astype(cube, xp.float64), (cube.shape[0], -1))
+    return xp.take(flat, backend.asarray(pixels), axis=1)
+
+
+def _open_pixels(
+    item: ObservationCounts, solid: NDArray[np.float64], pixels: NDArray[np.int64], backend: Backend
+) -> Array:
+    """Solid angle (sr) of each pixel that is open."""
+    area = backend.asarray(solid)
+    if item.open_fraction is None:
+        return area
+    return area * backend.xp.take(backend.xp.reshape(item.open_fraction, (-1,)), backend.asarray(pixels))
+
+
+def _means(observations: Sequence[ObservationCounts]) -> dict[str, float]:
+    """Mean of each covariate that all observations have, with what a term can be taken relative to."""
+    names = {name for item in observations for name in item.conditions.covariates}
+    known = [name for name in sorted(names) if all(name in item.conditions.covariates for item in observations)]
+    return {name: float(np.mean([item.conditions.covariates[name] for item in observations])) for name in known}
+
+
+def _columns(
+    energy: NDArray[np.float64],
+    observations: Sequence[ObservationCounts],
+    terms: tuple[Term, ...],
+    scales: Scales,
+    backend: Backend,
+) -> Array:
+    """Columns of the conditions, each function of an observation at the mean over its time."""
+    features = [observation_features(item.conditions, terms, scales) for item in observations]
+    means = {name: np.array([[values[name].mean()] for values in features]) for name in features[0]}
+    on_device = {name: backend.asarray(values) for name, values in means.items()}
+    threshold = [[max(item.conditions.threshold, scales.energy_low)] for item in observations]
+    return condition_columns(backend.asarray(energy), backend.asarray(np.array(threshold)), on_device, terms, scales)

@@ -1,0 +1,290 @@
+"""The fitted regression: the background rate under any conditions, and its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from gpucube.arrays.backend import Array, Backend, get_backend, to_host
+from gpucube.arrays.exposure import SPECTRAL_INDEX
+from gpucube.arrays.poisson_regression import log_rate, log_rate_variance
+from gpucube.cubes.axis import Axis
+from gpucube.cubes.background import ALIGNMENTS, RATE_UNIT, BackgroundModel
+from gpucube.cubes.cube import Cube
+from gpucube.cubes.fits import CREATOR
+from gpucube.errors import DataError, OptionError
+from gpucube.files import fits_bytes, open_fits, write_whole
+from gpucube.observations.conditions import Conditions
+from gpucube.regression.features import Scales, condition_columns, make_design, observation_features
+from gpucube.regression.terms import TERMS, Term
+
+__all__ = ["RegressionModel", "is_regression_file", "read_regression_model"]
+
+MARK = "GPUCUBE_REGRESSION"
+BINS_PER_DECADE = 10
+PIXEL = 0.2  # deg
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RegressionModel:
+    """Background rate as a smooth function of energy, place and conditions.
+
+    Attributes
+    ----------
+    terms : tuple of Term
+        What the logarithm of the rate is the sum of.
+    scales : Scales
+        Numbers that the terms depend on.
+    reference : float
+        The rate at 1 TeV, in 1 / (s TeV sr), that stands before the exponential.
+    coefficients : numpy.ndarray of float64, shape (Q,)
+        Coefficients.
+    covariance : numpy.ndarray of float64, shape (Q, Q)
+        Their covariance.
+    strengths : numpy.ndarray of float64, shape (n_penalties,)
+        Strengths of the penalties.
+    freedom : numpy.ndarray of float64, shape (Q,)
+        Effective degrees of freedom.
+    scatter : float
+        Standard deviation of the logarithm of the rates of observations under the same conditions.
+    effects : dict of int to float
+        Logarithm of the rate of each observation of the fit over what its conditions let expect, by OBS_ID.
+    fov_align : {"ALTAZ", "RADEC"}
+        Orientation of DETX and DETY.
+    meta : dict
+        Further header cards: settings, number of observations.
+    """
+
+    terms: tuple[Term, ...]
+    scales: Scales
+    reference: float
+    coefficients: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    strengths: NDArray[np.float64]
+    freedom: NDArray[np.float64]
+    scatter: float
+    effects: dict[int, float]
+    fov_align: str = "ALTAZ"
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        names = ", ".join(term.name for term in self.terms)
+        return f"<RegressionModel: {len(self.effects)} observations, {self.coefficients.size} coefficients: {names}>"
+
+    @property
+    def axes(self) -> tuple[Axis, Axis, Axis]:
+        """Axes of a cube that shows all that the model knows."""
+        low, high, offset = self.scales.energy_low, self.scales.energy_high, self.scales.offset
+        n_energy = max(1, round(BINS_PER_DECADE * float(np.log10(high / low))))
+        n_pixels = 2 * round(offset / PIXEL)
+        dety, detx = (Axis.field_of_view(name, offset, n_pixels) for name in ("dety", "detx"))
+        return Axis.energy(low, high, n_energy), dety, detx
+
+    def background(
+        self, conditions: Conditions, axes: tuple[Axis, ...] | None = None, backend: Backend | None = None
+    ) -> BackgroundModel:
+        """Background of an observation.
+
+        Parameters
+        ----------
+        conditions : Conditions
+            The observation; the rate is the mean over its steps of time.
+        axes : tuple of Axis, optional
+            Energy, DETY and DETX axis, or energy and offset axis; those of the model if not given.
+        backend : Backend, optional
+            Library and device; NumPy if not given.
+
+        Returns
+        -------
+        BackgroundModel
+            On the host. The rate, per livetime, is that at the centres of the bins, and so is its statistical
+            error; the scatter of observations under the same conditions comes on top of it.
+
+        Raises
+        ------
+        ObservationError
+            A term asks for a number that the observation does not have.
+        """
+        axes = axes or self.axes
+        backend = backend or get_backend("numpy")
+        detx, dety, shape = _centers(axes)
+        xp = backend.xp
+        design = make_design(backend.asarray(detx), backend.asarray(dety), self.terms, self.scales, backend)
+        columns = self._columns(conditions, axes[0].centers * axes[0].unit.to("TeV"), backend)
+        logs = log_rate(backend.asarray(self.coefficients), columns, design)
+        rate = self._reference_spectrum(axes[0], backend)[:, None] * xp.mean(xp.exp(logs), axis=0)
+        variance = log_rate_variance(backend.asarray(self.covariance), xp.mean(columns, axis=0), design)
+        return BackgroundModel(
+            rate=Cube(axes, to_host(xp.reshape(rate, shape)), RATE_UNIT),
+            error=Cube(axes, to_host(xp.reshape(rate * xp.sqrt(variance), shape)), RATE_UNIT),
+            fov_align=self.fov_align,
+            meta={"METHOD": "regression", "RUNSCAT": self.scatter},
+        )
+
+    def _reference_spectrum(self, energy: Axis, backend: Backend) -> Array:
+        return backend.asarray(self.reference * (energy.centers * energy.unit.to("TeV")) ** -SPECTRAL_INDEX)
+
+    def _columns(self, conditions: Conditions, energy: NDArray[np.float64], backend: Backend) -> Array:
+        features = observation_features(conditions, self.terms, self.scales)
+        n_times = conditions.altitude.size
+        on_device = {name: backend.asarray(np.array(values)[:, None]) for name, values in features.items()}
+        threshold = backend.asarray(np.full((n_times, 1), max(conditions.threshold, self.scales.energy_low)))
+        energies = backend.asarray(np.broadcast_to(energy, (n_times, energy.size)).copy())
+        return condition_columns(energies, threshold, on_device, self.terms, self.scales)
+
+    def write(self, path: str | Path, extra: tuple[fits.BinTableHDU, ...] = ()) -> None:
+        """Write the model to a FITS file.
+
+        Parameters
+        ----------
+        path : path-like
+            File to write or replace; compressed if its name ends in ``.gz``.
+        extra : tuple of astropy.io.fits.BinTableHDU
+            Further HDUs to append.
+        """
+        path = Path(path)
+        primary = fits.PrimaryHDU()
+        primary.header["CREATOR"] = CREATOR
+        content = fits.HDUList([primary, *_hdus(self), *extra])
+        write_whole(path, fits_bytes(content, compress=path.suffix == ".gz"))
+
+
+def _centers(axes: tuple[Axis, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, ...]]:
+    """DETX and DETY of the pixels, and the shape of a cube; rings are where DETX is 0, as is right on the mean."""
+    if len(axes) == 2:
+        raise OptionError("a regression has no rings: choose model 3d")
+    dety, detx = (axis.centers * axis.unit.to("deg") for axis in axes[1:])
+    y, x = np.meshgrid(dety, detx, indexing="ij")
+    return x.ravel(), y.ravel(), tuple(axis.n_bins for axis in axes)
+
+
+def _hdus(model: RegressionModel) -> list[fits.BinTableHDU]:
+    scales = model.scales
+    terms = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("NAME", "24A", array=[term.name for term in model.terms]),
+            fits.Column("MEANING", "80A", array=[term.meaning for term in model.terms]),
+        ],
+        name=MARK,
+    )
+    terms.header.update(
+        {
+            "FOVALIGN": model.fov_align,
+            "RATEPER": "LIVETIME",
+            "REFRATE": model.reference,
+            "REFINDEX": SPECTRAL_INDEX,
+            "RATEUNIT": RATE_UNIT.to_string("fits"),
+            "RUNSCAT": model.scatter,
+            "E_LOW": scales.energy_low,
+            "E_HIGH": scales.energy_high,
+            "OFF_MAX": scales.offset,
+        }
+        | {f"MEAN{number}": f"{name} {value!r}" for number, (name, value) in enumerate(scales.means.items(), 1)}
+        | model.meta
+    )
+    for key, unit in (("E_LOW", "TeV"), ("E_HIGH", "TeV"), ("OFF_MAX", "deg")):
+        terms.header.comments[key] = f"[{unit}]"
+    errors = np.sqrt(np.diag(model.covariance))
+    columns = {"VALUE": model.coefficients, "ERROR": errors, "FREEDOM": model.freedom}
+    coefficients = fits.BinTableHDU.from_columns(
+        [fits.Column(name, "D", array=values) for name, values in columns.items()], name="COEFFICIENTS"
+    )
+    strengths = fits.BinTableHDU.from_columns([fits.Column("STRENGTH", "D", array=model.strengths)], name="STRENGTHS")
+    effects = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("OBS_ID", "K", array=np.array(list(model.effects), dtype=np.int64)),
+            fits.Column("EFFECT", "D", array=np.array(list(model.effects.values()))),
+        ],
+        name="EFFECTS",
+    )
+    return [terms, coefficients, fits.ImageHDU(model.covariance, name="COVARIANCE"), strengths, effects]
+
+
+def is_regression_file(path: str | Path) -> bool:
+    """Tell whether a file holds a regression, without reading all of it.
+
+    Parameters
+    ----------
+    path : path-like
+        FITS file.
+
+    Returns
+    -------
+    bool
+        True if so; False also if it cannot be read.
+    """
+    try:
+        with open_fits(Path(path)) as hdus:
+            return MARK in hdus
+    except DataError:
+        return False
+
+
+def read_regression_model(path: str | Path) -> RegressionModel:
+    """Read a model that `RegressionModel.write` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+        FITS file, compressed or not.
+
+    Returns
+    -------
+    RegressionModel
+        The model.
+
+    Raises
+    ------
+    DataError
+        The file is no regression, or one of another version of gpucube whose terms are others.
+    """
+    path = Path(path)
+    with open_fits(path) as hdus:
+        if MARK not in hdus:
+            raise DataError(f"no HDU {MARK}: not a regression", path)
+        table, header = hdus[MARK].data, hdus[MARK].header
+        names = [str(name).strip() for name in table["NAME"]]
+        if unknown := [name for name in names if name not in TERMS]:
+            problem = f"terms that this version of gpucube does not know: {', '.join(unknown)}"
+            raise DataError(problem, path, MARK, "NAME", "use the version that wrote it")
+        model = RegressionModel(
+            terms=tuple(TERMS[name] for name in names),
+            scales=_read_scales(header),
+            reference=float(header["REFRATE"]),
+            coefficients=_column(hdus["COEFFICIENTS"], "VALUE"),
+            covariance=np.array(hdus["COVARIANCE"].data, dtype=np.float64),
+            strengths=_column(hdus["STRENGTHS"], "STRENGTH"),
+            freedom=_column(hdus["COEFFICIENTS"], "FREEDOM"),
+            scatter=float(header["RUNSCAT"]),
+            effects=dict(
+                zip(hdus["EFFECTS"].data["OBS_ID"].tolist(), hdus["EFFECTS"].data["EFFECT"].tolist(), strict=True)
+            ),
+            fov_align=str(header["FOVALIGN"]),
+            meta={key: header[key] for key in ("NOBS", "THRESRUL", "MASKED", "GPCBSET") if key in header},
+        )
+    _check(model, path)
+    return model
+
+
+def _column(hdu: fits.BinTableHDU, name: str) -> NDArray[np.float64]:
+    return np.array(hdu.data[name], dtype=np.float64)
+
+
+def _read_scales(header: fits.Header) -> Scales:
+    means = (str(header[key]).split() for key in header if key.startswith("MEAN"))
+    return Scales(header["E_LOW"], header["E_HIGH"], header["OFF_MAX"], {name: float(text) for name, text in means})
+
+
+def _check(model: RegressionModel, path: Path) -> None:
+    zero = np.zeros(1)
+    design = make_design(zero, zero, model.terms, model.scales, get_backend("numpy"))
+    if design.k.size != model.coefficients.size or model.covariance.shape != 2 * model.coefficients.shape:
+        problem = f"{model.coefficients.size} coefficients where its terms have {design.k.size}"
+        raise DataError(problem, path, "COEFFICIENTS", "VALUE", "use the version of gpucube that wrote it")
+    if model.fov_align not in ALIGNMENTS:
+        raise DataError(f"FOVALIGN is {model.fov_align!r}", path, MARK, "FOVALIGN")
