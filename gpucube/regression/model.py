@@ -23,11 +23,15 @@ from gpucube.observations.conditions import Conditions
 from gpucube.regression.features import Scales, condition_columns, make_design, observation_features
 from gpucube.regression.terms import TERMS, Term
 
-__all__ = ["RegressionModel", "is_regression_file", "read_regression_model"]
+__all__ = ["REGRESSION_FILE", "RegressionModel", "is_regression_file", "read_regression_model"]
 
+# Name of the file in a folder of models
+REGRESSION_FILE = "bg_regression_model.fits.gz"
 MARK = "GPUCUBE_REGRESSION"
 BINS_PER_DECADE = 10
 PIXEL = 0.2  # deg
+# Energies at which the mean over a bin is taken; odd, so that the middle is one of them
+N_NODES = 3
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -102,8 +106,9 @@ class RegressionModel:
         Returns
         -------
         BackgroundModel
-            On the host. The rate, per livetime, is that at the centres of the bins, and so is its statistical
-            error; the scatter of observations under the same conditions comes on top of it.
+            On the host. The rate, per livetime, is the mean over each energy bin at the centre of its pixel; the
+            statistical error is that of the model, and the scatter of observations under the same conditions
+            (header card RUNSCAT, relative) comes on top of it.
 
         Raises
         ------
@@ -115,19 +120,20 @@ class RegressionModel:
         detx, dety, shape = _centers(axes)
         xp = backend.xp
         design = make_design(backend.asarray(detx), backend.asarray(dety), self.terms, self.scales, backend)
-        columns = self._columns(conditions, axes[0].centers * axes[0].unit.to("TeV"), backend)
+        energy, weights = _energy_nodes(axes[0].edges_in("TeV"))
+        columns = self._columns(conditions, energy.ravel(), backend)
         logs = log_rate(backend.asarray(self.coefficients), columns, design)
-        rate = self._reference_spectrum(axes[0], backend)[:, None] * xp.mean(xp.exp(logs), axis=0)
-        variance = log_rate_variance(backend.asarray(self.covariance), xp.mean(columns, axis=0), design)
+        spectrum = self.reference * energy**-SPECTRAL_INDEX * weights
+        at_nodes = xp.reshape(xp.mean(xp.exp(logs), axis=0), (*energy.shape, -1))
+        rate = xp.sum(backend.asarray(spectrum)[:, :, None] * at_nodes, axis=1)
+        middle = xp.mean(columns, axis=0)[N_NODES // 2 :: N_NODES, :]
+        variance = log_rate_variance(backend.asarray(self.covariance), middle, design)
         return BackgroundModel(
             rate=Cube(axes, to_host(xp.reshape(rate, shape)), RATE_UNIT),
             error=Cube(axes, to_host(xp.reshape(rate * xp.sqrt(variance), shape)), RATE_UNIT),
             fov_align=self.fov_align,
             meta={"METHOD": "regression", "RUNSCAT": self.scatter},
         )
-
-    def _reference_spectrum(self, energy: Axis, backend: Backend) -> Array:
-        return backend.asarray(self.reference * (energy.centers * energy.unit.to("TeV")) ** -SPECTRAL_INDEX)
 
     def _columns(self, conditions: Conditions, energy: NDArray[np.float64], backend: Backend) -> Array:
         features = observation_features(conditions, self.terms, self.scales)
@@ -152,6 +158,18 @@ class RegressionModel:
         primary.header["CREATOR"] = CREATOR
         content = fits.HDUList([primary, *_hdus(self), *extra])
         write_whole(path, fits_bytes(content, compress=path.suffix == ".gz"))
+
+
+def _energy_nodes(edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Energies in each bin and the weights with which a function there makes its mean, both of shape (n, N_NODES).
+
+    Gauss-Legendre quadrature in the logarithm of the energy, in which the rate is smooth.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(N_NODES)
+    logs = np.log(edges)
+    half = 0.5 * np.diff(logs)[:, None]
+    energy = np.exp(0.5 * (logs[1:] + logs[:-1])[:, None] + half * nodes)
+    return energy, half * weights * energy / np.diff(edges)[:, None]
 
 
 def _centers(axes: tuple[Axis, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, ...]]:
