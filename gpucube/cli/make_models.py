@@ -14,9 +14,11 @@ from gpucube.cli.grouping import grouping_options, groups_from_options
 from gpucube.cli.masking import catalog_option, region_options
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import ALIGNMENTS
+from gpucube.errors import OptionError
 from gpucube.observations.store import SCHEMES
 from gpucube.pipeline.make_models import Summary, make_models
-from gpucube.pipeline.settings import MODELS, RATE_PER, Settings
+from gpucube.pipeline.settings import MODELS, RATE_PER, REGRESSION, Settings
+from gpucube.regression.terms import terms_named
 
 __all__ = ["make_models_command", "print_summary"]
 
@@ -51,12 +53,33 @@ class EnergyBins(EnergyEdges):
         return tuple(Axis.energy(numbers[0], numbers[1], int(numbers[2])).edges.tolist())
 
 
+class TermNames(click.ParamType[tuple[str, ...]]):
+    """Names of terms of a regression, separated by commas."""
+
+    name = "terms"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Turn text into names."""
+        names = tuple(text.strip() for text in value.split(",") if text.strip()) if isinstance(value, str) else value
+        try:
+            terms_named(names)
+        except OptionError as error:
+            self.fail(str(error), param, ctx)
+        return tuple(names)
+
+
 @cli.command("make-models")
 @click.argument("data", type=click.Path(path_type=Path))
 @click.argument("scheme", type=click.Choice([*SCHEMES, "auto"], case_sensitive=False), metavar="HESS|GADF|auto")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--test", is_flag=True, help="Quick look: at most 100 observations, 4 groups, 5 sources.")
-@click.option("--method", type=click.Choice(list(METHODS)), help="Recipe.  [default: default]")
+@click.option("--method", type=click.Choice([*METHODS, REGRESSION]), help="Recipe.  [default: default]")
+@click.option(
+    "--terms",
+    type=TermNames(),
+    metavar="NAME,...",
+    help="Terms of a regression; +NAME adds one to the default terms, -NAME takes one away.",
+)
 @click.option("--a-la-michi", "michi", is_flag=True, help="The same as --method mayer2015.")
 @catalog_option
 @grouping_options
@@ -126,6 +149,7 @@ def make_models_command(
       gpucube make-models runs HESS models --a-la-michi --backend cupy
       gpucube make-models runs auto models --catalog none --align RADEC --workers 8
       gpucube make-models runs auto models --mask --mask-radius 0.3 --mask-regions sources.reg
+      gpucube make-models runs auto models --method regression --catalog none --mask
       gpucube make-models runs auto models --model 2d --energy-bins 0.1,100,24 --fov 3 --pixels 15
 
     Exit status: 0 done, 1 input or options are wrong, 2 usage, 3 done but observations were skipped.

@@ -8,8 +8,9 @@ import numpy as np
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import axes_2015
 from gpucube.pipeline.settings import Settings
+from gpucube.regression.model import RegressionModel
 
-__all__ = ["model_axes"]
+__all__ = ["model_axes", "regression_model_axes"]
 
 # Rings hold more counts than pixels: they need not be coarser for few observations.
 RINGS = 20
@@ -40,3 +41,26 @@ def model_axes(settings: Settings, n_observations: int, energy_low: float | None
         return energy, Axis.offset(half_width, settings.pixels or RINGS)
     n_pixels = settings.pixels or dety.n_bins
     return energy, *(Axis.field_of_view(name, half_width, n_pixels) for name in ("dety", "detx"))
+
+
+def regression_model_axes(settings: Settings, model: RegressionModel) -> tuple[Axis, ...]:
+    """Axes of the cubes that are made from a regression.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of these, `energy_edges`, `fov` and `pixels`.
+    model : RegressionModel
+        The regression, whose own axes serve where nothing is asked for.
+
+    Returns
+    -------
+    tuple of Axis
+        Energy, DETY and DETX axis.
+    """
+    energy, *field = model.axes
+    if settings.energy_edges is not None:
+        energy = Axis("energy", np.array(settings.energy_edges), u.TeV)
+    half_width = settings.fov or float(field[0].edges_in("deg")[-1])
+    n_pixels = settings.pixels or field[0].n_bins
+    return energy, *(Axis.field_of_view(axis.name, half_width, n_pixels) for axis in field)

@@ -19,10 +19,11 @@ from gpucube.cubes.fits import write_image, write_table
 from gpucube.errors import DataError, GpucubeError, ObservationError, OutputError
 from gpucube.files import open_fits, write_whole
 from gpucube.observations.adaptive import AdaptiveGroups
+from gpucube.observations.conditions import read_conditions
 from gpucube.observations.events import Observation
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import DataStore
-from gpucube.pipeline.binning import model_axes
+from gpucube.pipeline.binning import model_axes, regression_model_axes
 from gpucube.pipeline.fill import Axes, FilledGroup, fill_group
 from gpucube.pipeline.ledger import LedgerRow, ledger_ecsv, ledger_hdu, rows_from_hdu
 from gpucube.pipeline.mask import Mask
@@ -35,8 +36,10 @@ from gpucube.pipeline.output import (
     write_observations,
 )
 from gpucube.pipeline.read import read_observations
+from gpucube.pipeline.regression import fit_observations, group_background
 from gpucube.pipeline.select import Selection, open_mask, select_observations
-from gpucube.pipeline.settings import Settings
+from gpucube.pipeline.settings import REGRESSION, Settings
+from gpucube.regression.model import REGRESSION_FILE, RegressionModel
 from gpucube.workers import process_pool
 
 __all__ = ["Summary", "make_models"]
@@ -171,6 +174,7 @@ class _Run:
         self.members = selection.indices_by_group()
         self.rows = list(selection.rows)
         self._progress, self._done = progress, 0
+        self._regression: RegressionModel | None = None
 
     def check_present_models(self) -> None:
         """Refuse to go on from models of other data or settings, before anything is written."""
@@ -184,6 +188,8 @@ class _Run:
 
     def make_all(self, executor: Executor | None) -> dict[int, Path]:
         groups = {group_id: [self.rows[index] for index in indices] for group_id, indices in self.members.items()}
+        if self.settings.method == REGRESSION and groups:
+            self._fit_regression(executor)
         finished = self._finished_groups(groups) if self.settings.resume else {}
         # One stream for all groups, so that readers do not pause between them.
         waiting = [row.obs_id for group_id, rows in groups.items() if group_id not in finished for row in rows]
@@ -199,6 +205,15 @@ class _Run:
             if any(row.status == "used" for row in new_rows):
                 models[group_id] = model_file(self.folder, group_id, "table")
         return models
+
+    def _fit_regression(self, executor: Executor | None) -> None:
+        obs_ids = [row.obs_id for row in self.rows if row.status == "used"]
+        model = fit_observations(
+            self.store, obs_ids, self.settings, self.backend, self.mask, executor, on_progress=self._step
+        )
+        model = replace(model, meta=model.meta | {"MASKED": self.mask is not None})
+        model.write(self.folder / REGRESSION_FILE)
+        self._regression = model
 
     def _finished_groups(self, groups: dict[int, list[LedgerRow]]) -> dict[int, list[LedgerRow]]:
         paths = {group_id: model_file(self.folder, group_id, "table") for group_id in groups}
@@ -222,7 +237,11 @@ class _Run:
     def _fingerprint(self, rows: list[LedgerRow]) -> str:
         group = (rows[0].group_id, self.groups.describe(rows[0].group_id))
         observations = [(row.obs_id, *self.store.sizes(row.obs_id)) for row in rows]
-        return self.settings.fingerprint(group, observations, self.mask.fingerprint if self.mask else "")
+        mask = self.mask.fingerprint if self.mask else ""
+        if self.settings.method == REGRESSION:
+            # The model of a group follows from all observations.
+            observations = [(row.obs_id, *self.store.sizes(row.obs_id)) for row in self.rows if row.group_id >= 0]
+        return self.settings.fingerprint(group, observations, mask)
 
     @property
     def _kinds(self) -> tuple[str, ...]:
@@ -242,6 +261,8 @@ class _Run:
         return group.rows
 
     def _axes(self, rows: list[LedgerRow]) -> Axes:
+        if self._regression is not None:
+            return regression_model_axes(self.settings, self._regression)
         axes = model_axes(self.settings, len(rows))
         if self.settings.method != "mayer2015" or self.settings.energy_edges is not None:
             return axes
@@ -256,11 +277,7 @@ class _Run:
 
     def _write(self, group_id: int, n_used: int, group: FilledGroup) -> None:
         settings = self.settings
-        exposure_time = group.livetime if settings.rate_per == "livetime" else group.ontime
-        model = make_background_model(
-            group.counts, group.livetime, exposure_time, group.n_counts, self.backend, settings.method
-        )
-        model = _on_host(model, settings.align)
+        model = self._background(group)
         meta = {
             "GROUP_ID": group_id,
             "GROUP": self.groups.describe(group_id),
@@ -274,6 +291,20 @@ class _Run:
         write_table(model, model_file(self.folder, group_id, "table"), (ledger_hdu(group.rows),))
         log.debug("group %d (%s): %d counts", group_id, self.groups.describe(group_id), group.n_counts)
 
+    def _background(self, group: FilledGroup) -> BackgroundModel:
+        settings = self.settings
+        if self._regression is not None:
+            used = [row.obs_id for row in group.rows if row.status == "used"]
+            conditions = [read_conditions(self.store, obs_id) for obs_id in used]
+            return group_background(
+                self._regression, conditions, group.counts, group.livetime, self.backend, settings.rate_per
+            )
+        exposure_time = group.livetime if settings.rate_per == "livetime" else group.ontime
+        model = make_background_model(
+            group.counts, group.livetime, exposure_time, group.n_counts, self.backend, settings.method
+        )
+        return _on_host(model, settings.align)
+
     def _skip(self, obs_id: int, error: ObservationError) -> str:
         """Report an observation that cannot be used; the reason for the ledger names files relative to the store."""
         if self.settings.strict:
@@ -285,7 +316,8 @@ class _Run:
 
     def _step(self) -> None:
         self._done += 1
-        self._progress(self._done, sum(map(len, self.members.values())))
+        passes = 2 if self.settings.method == REGRESSION else 1
+        self._progress(self._done, passes * sum(map(len, self.members.values())))
 
 
 def _background_header(path: Path) -> fits.Header | None:

@@ -13,6 +13,7 @@ from gpucube.errors import OutputError
 from gpucube.files import PARTIAL_SUFFIX, fits_bytes, write_whole
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.table import ObservationTable
+from gpucube.regression.model import REGRESSION_FILE
 
 __all__ = ["LEDGER", "model_file", "model_tables", "prepare_folder", "write_groups", "write_observations"]
 
@@ -81,7 +82,7 @@ def prepare_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; name a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    fixed = (OBSERVATIONS, GROUPED_OBSERVATIONS, GROUPS, LEDGER)
+    fixed = (OBSERVATIONS, GROUPED_OBSERVATIONS, GROUPS, LEDGER, REGRESSION_FILE)
     present = sorted(path for path in folder.iterdir() if path.name in fixed or MODEL.fullmatch(path.name))
     if present and not (overwrite or resume):
         raise OutputError(

@@ -85,7 +85,7 @@ def fit_observations(
         raise GpucubeError("no observation is left to fit a regression to")
     model = fit_regression(items, axes, backend, settings.terms, settings.align)
     log.info(
-        "regression: %d observations, %.0f effective parameters in %d terms; rates scatter by %.1f %% between observations",
+        "regression: %d observations, %.0f effective parameters in %d terms; scatter between observations: %.1f %%",
         len(items),
         model.freedom.sum(),
         len(model.terms),
@@ -134,7 +134,12 @@ def observation_counts(
 
 
 def group_background(
-    model: RegressionModel, conditions: Sequence[Conditions], counts: Cube, livetime: Cube, backend: Backend
+    model: RegressionModel,
+    conditions: Sequence[Conditions],
+    counts: Cube,
+    livetime: Cube,
+    backend: Backend,
+    rate_per: str = "livetime",
 ) -> BackgroundModel:
     """Background of a group: the mean of what the regression says of its observations.
 
@@ -148,13 +153,17 @@ def group_background(
         Their counts and livetime, on the device, on three axes.
     backend : Backend
         Library and device.
+    rate_per : {"livetime", "ontime"}
+        The time that the rate is to be per.
 
     Returns
     -------
     BackgroundModel
-        On the host. The rate is per livetime; errors of observations are taken as correlated.
+        On the host; errors of observations are taken as correlated.
     """
-    weights = np.array([item.livetime for item in conditions]) / sum(item.livetime for item in conditions)
+    total = sum(getattr(item, rate_per) for item in conditions)
+    # Counts are rate times livetime, whatever the time that they are divided by.
+    weights = np.array([item.livetime for item in conditions]) / total
     single = [model.background(item, counts.axes, backend) for item in conditions]
     rate, error = (
         sum(weight * np.asarray(getattr(item, name).data) for weight, item in zip(weights, single, strict=True))
@@ -167,4 +176,5 @@ def group_background(
         error=first.rate.with_data(error),
         counts=counts.on_host(),
         livetime=livetime.on_host(),
+        rate_per=rate_per.upper(),
     )

@@ -13,11 +13,13 @@ from gpucube.arrays.exposure import THRESHOLD_RULES
 from gpucube.arrays.rate import METHODS
 from gpucube.cubes.background import ALIGNMENTS
 from gpucube.errors import OptionError
+from gpucube.regression.terms import terms_named
 
-__all__ = ["MODELS", "RATE_PER", "Settings"]
+__all__ = ["MODELS", "RATE_PER", "REGRESSION", "Settings"]
 
 RATE_PER = ("livetime", "ontime")
 MODELS = ("3d", "2d")
+REGRESSION = "regression"
 
 # What a model does not depend on, or by way of its observations and regions alone
 NOT_OF_THE_MODEL = {"catalog", "backend", "workers", "test", "overwrite", "resume", "strict", "mask_regions"}
@@ -29,8 +31,8 @@ class Settings:
 
     Attributes
     ----------
-    method : {"default", "mayer2015"}
-        Recipe.
+    method : {"default", "mayer2015", "regression"}
+        Recipe of 2015, or one regression over all observations.
     catalog : str or pathlib.Path
         ``builtin``, ``none``, or the path of a table of sources.
     backend : {"auto", "numpy", "cupy", "torch", "array_api_strict"}
@@ -49,6 +51,8 @@ class Settings:
         Largest DETX, DETY or offset in deg; 0.07 rad if not given.
     pixels : int, optional
         Bins along DETY, DETX or the offset; those of the method, or 20 rings, if not given.
+    terms : tuple of str, optional
+        Terms of a regression, see `gpucube.regression.terms.terms_named`.
     mask : bool
         Whether to cut sources out of observations instead of leaving out observations near sources.
     mask_radius : float
@@ -86,6 +90,7 @@ class Settings:
     energy_edges: tuple[float, ...] | None = None
     fov: float | None = None
     pixels: int | None = None
+    terms: tuple[str, ...] | None = None
     mask: bool = False
     mask_radius: float = 0.4
     mask_target: bool = True
@@ -99,7 +104,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         choices: dict[str, Sequence[str]] = {
-            "method": tuple(METHODS),
+            "method": (*METHODS, REGRESSION),
             "backend": ("auto", *BACKENDS),
             "align": ALIGNMENTS,
             "threshold": tuple(THRESHOLD_RULES),
@@ -119,6 +124,13 @@ class Settings:
             raise OptionError(f"fov is {self.fov} deg; it must be above 0 and below 90")
         if self.pixels is not None and self.pixels < 1:
             raise OptionError(f"pixels is {self.pixels}; it must be at least 1")
+        if self.terms is not None:
+            object.__setattr__(self, "terms", tuple(self.terms))
+            terms_named(self.terms)
+        if self.terms is not None and self.method != REGRESSION:
+            raise OptionError(f"terms are those of the method {REGRESSION}, not of {self.method}")
+        if self.method == REGRESSION and self.model != "3d":
+            raise OptionError(f"the method {REGRESSION} makes models in DETY and DETX: choose model 3d")
         if self.workers < 1:
             raise OptionError(f"workers is {self.workers}; it must be at least 1")
         if self.overwrite and self.resume:
