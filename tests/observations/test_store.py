@@ -259,7 +259,7 @@ def test_no_hdu_index(tmp_path: Path) -> None:
         DataStore.open(folder)
 
 
-@pytest.mark.parametrize("column", ["OBS_ID", "HDU_TYPE", "FILE_DIR", "FILE_NAME", "HDU_NAME"])
+@pytest.mark.parametrize("column", ["OBS_ID", "HDU_TYPE", "FILE_NAME"])
 def test_hdu_index_without_a_column(tmp_path: Path, column: str) -> None:
     def change(table: Table) -> Table:
         table.remove_column(column)
