@@ -157,7 +157,8 @@ class Track:
         if not self.moves:
             return SkyCoord(self.ra, self.dec, unit="deg")
         nodes = SkyCoord(self.ra, self.dec, unit="deg").cartesian.xyz.value
-        return SkyCoord(*(np.interp(times, self.times, values) for values in nodes), representation_type="cartesian")
+        x, y, z = (np.interp(times, self.times, values) for values in nodes)
+        return SkyCoord(np.arctan2(y, x), np.arctan2(z, np.hypot(x, y)), unit="rad")
 
 
 def radec_rotation(ra: float, dec: float) -> FovRotation:

@@ -197,13 +197,10 @@ def _drift(source: EventSource) -> Track:
 @contextmanager
 def _pointing_table(files: ObservationFiles, hdus: fits.HDUList) -> Iterator[fits.BinTableHDU | None]:
     """The pointing table that the index names, or the one in the file of the events."""
-    location = files.pointing
+    location, events = files.pointing, files.events
     if location is None:
-        try:
-            yield find_hdu(hdus, HduLocation(files.events.path), "POINTING") if files.events else None
-        except DataError:
-            yield None
-    elif files.events is not None and location.path == files.events.path:
+        yield next((hdu for hdu in hdus if hdu.name == "POINTING" and isinstance(hdu, fits.BinTableHDU)), None)
+    elif events is not None and location.path == events.path:
         yield find_hdu(hdus, location, "POINTING")
     else:
         with blame(location.path), open_fits(location.path) as others:
