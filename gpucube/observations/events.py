@@ -23,8 +23,9 @@ from gpucube.observations.hdus import (
 )
 from gpucube.observations.headers import comment_unit, header_number, parse_unit
 from gpucube.observations.pointing import FovRotation
-from gpucube.observations.sky import EventSource, SkyView, read_directions
+from gpucube.observations.sky import SkyView, read_directions
 from gpucube.observations.threshold import find_threshold
+from gpucube.observations.track import EventSource
 
 __all__ = ["Observation", "SkyView", "read_observation"]
 

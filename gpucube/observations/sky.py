@@ -23,7 +23,11 @@ from gpucube.observations.pointing import (
 from gpucube.observations.sites import observatory_location, site_note
 from gpucube.observations.track import EventSource, local_reference, read_track, time_span
 
-__all__ = ["Directions", "EventSource", "SkyView", "read_directions"]
+__all__ = ["MOVES", "Directions", "SkyView", "read_directions"]
+
+MOVES = (
+    "the pointing moves, but the catalogue was compared with its position in the index only: cut sources out instead"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,14 +112,13 @@ def read_directions(source: EventSource, align: str, with_sky: bool) -> Directio
     events = source.events
     stored = _stored_coordinates(events, align)
     if stored is not None and not with_sky:
-        return Directions(*stored)
+        return Directions(*stored, notes=(MOVES,) if header_text(events.header, "OBS_MODE") == "DRIFT" else ())
     _require_directions(events, align, is_stored=stored is not None)
     sky, notes = _read_sky(source, align)
-    return (
-        Directions(sky.ra, sky.dec, sky.rotation, sky, notes)
-        if stored is None
-        else Directions(*stored, None, sky, notes)
-    )
+    notes += (MOVES,) if sky.drift and not with_sky else ()
+    if stored is not None:
+        return Directions(*stored, None, sky, notes)
+    return Directions(sky.ra, sky.dec, sky.rotation, sky, notes)
 
 
 def _require_directions(events: fits.BinTableHDU, align: str, *, is_stored: bool) -> None:

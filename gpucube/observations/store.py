@@ -254,10 +254,12 @@ class DataStore:
         Returns
         -------
         tuple of int
-            Bytes of the event list and of the effective area; -1 for a file that is missing.
+            Bytes of the event list, of the effective area, and of the pointing table if the index names one; -1 for a
+            file that is missing.
         """
         files = self._files_of(obs_id)
-        paths = [location.path for location in (files.events, files.effective_area) if location is not None]
+        locations = (files.events, files.effective_area, files.pointing)
+        paths = [location.path for location in locations if location is not None]
         return tuple(path.stat().st_size if path.is_file() else -1 for path in paths)
 
     def _files_of(self, obs_id: int) -> ObservationFiles:

@@ -17,7 +17,6 @@ from gpucube.errors import DataError
 from gpucube.files import open_fits
 from gpucube.observations.gti import Intervals
 from gpucube.observations.hdus import (
-    HduLocation,
     ObservationFiles,
     blame,
     column_name,

@@ -21,7 +21,7 @@ from gpucube.observations.sites import SITES, observatory_location
 from gpucube.observations.store import DataStore
 from gpucube.observations.threshold import FROM_AREA, FROM_INDEX
 from gpucube.pipeline import Settings, Summary, make_models
-from tests.dl3 import LOCATION, N_EVENTS, THRESHOLD, Change, Dl3, area_hdu, plain, write_store
+from tests.dl3 import N_EVENTS, THRESHOLD, Change, Dl3, area_hdu, plain, write_store
 
 ONE_GROUP = ObservationGroups([ObservationGroupAxis("ALT", edges=(0, 90), unit="deg")])
 SETTINGS = Settings(backend="numpy", catalog="none", pixels=10, fov=2.5, energy_edges=(0.05, 0.1, 0.3, 1.0, 10.0))
@@ -113,7 +113,7 @@ def blank_hdu_names(dl3: Dl3) -> None:
 
 
 def more_hdus(dl3: Dl3) -> None:
-    """Simulated events and effective area by reconstructed energy before the ones that count, and no names in the index."""
+    """Simulated events and areas by reconstructed energy come before the ones that count; no names in the index."""
     blank_hdu_names(dl3)
     simulated = plain()
     simulated.columns["ENERGY"].array[:] = 7.0

@@ -17,12 +17,27 @@ from gpucube.errors import ObservationError
 from gpucube.observations.events import Observation
 from gpucube.observations.pointing import Track
 from gpucube.observations.regions import ExclusionRegions
+from gpucube.observations.sky import MOVES
 from gpucube.observations.store import DataStore
 from gpucube.observations.track import FROM_TABLE
 from gpucube.pipeline import Settings, make_models
 from gpucube.pipeline.fill import fov_coordinates
 from gpucube.pipeline.mask import Mask, field_radius, open_bins
-from tests.dl3 import ALT, AZ, CLOCK, LOCATION, N_EVENTS, REFERENCE, START, STOP, Change, Dl3, plain, pointing_hdu, write_store
+from tests.dl3 import (
+    ALT,
+    AZ,
+    CLOCK,
+    LOCATION,
+    N_EVENTS,
+    REFERENCE,
+    START,
+    STOP,
+    Change,
+    Dl3,
+    plain,
+    pointing_hdu,
+    write_store,
+)
 
 BACKEND = get_backend("numpy")
 TIMES = np.arange(START - 300, STOP + 300, 20.0)
@@ -35,7 +50,9 @@ def horizon(times: np.ndarray) -> AltAz:
 
 def sky_of(alt: float, az: float, times: np.ndarray) -> SkyCoord:
     """Where a field at rest on the horizon is on the sky."""
-    return SkyCoord(az=np.full(times.shape, az) * u.deg, alt=np.full(times.shape, alt) * u.deg, frame=horizon(times)).icrs
+    return SkyCoord(
+        az=np.full(times.shape, az) * u.deg, alt=np.full(times.shape, alt) * u.deg, frame=horizon(times)
+    ).icrs
 
 
 def scatter_events(dl3: Dl3, pointing_at: Callable[[np.ndarray], SkyCoord]) -> None:
@@ -86,7 +103,7 @@ def assert_in_field(found: Observation, pointing: SkyCoord, align: str, toleranc
 @pytest.mark.parametrize("align", ["ALTAZ", "RADEC"])
 def test_drift_scan(tmp_path: Path, align: str) -> None:
     found = read(tmp_path, drifting, align)
-    assert found.notes == ()
+    assert found.notes == (MOVES,)
     assert found.time is not None
     assert_in_field(found, sky_of(ALT, AZ, found.time), align)
 
@@ -203,7 +220,7 @@ def test_table_of_altitudes(tmp_path: Path) -> None:
         dl3.cards.update({"ALT_PNT": None, "AZ_PNT": None})
 
     found = read(tmp_path, change)
-    assert found.notes == (FROM_TABLE,)
+    assert found.notes == (FROM_TABLE, MOVES)
     assert_in_field(found, sky_of(ALT, AZ, found.time), "ALTAZ")
 
 
@@ -244,7 +261,9 @@ def test_open_fraction_of_a_drift_scan(tmp_path: Path, align: str) -> None:
     np.testing.assert_allclose(fraction, expected, atol=0.01)
 
 
-def _open_by_sampling(found: Observation, star: SkyCoord, radius: float, axes: tuple[Axis, ...], align: str) -> np.ndarray:
+def _open_by_sampling(
+    found: Observation, star: SkyCoord, radius: float, axes: tuple[Axis, ...], align: str
+) -> np.ndarray:
     times = START + (np.arange(400) + 0.5) / 400 * (STOP - 200 - START)
     pointing = sky_of(ALT, AZ, times)
     place = star.transform_to(horizon(times)) if align == "ALTAZ" else SkyCoord([star.ra] * 400, [star.dec] * 400)
@@ -328,7 +347,11 @@ def _table(**columns: np.ndarray) -> Callable[[Dl3], None]:
     ("change", "column", "problem"),
     [
         (lambda dl3: with_table(dl3, pointing_hdu(TIMES + 1e4, **_moving(TIMES))), "TIME", "do not cover the events"),
-        (lambda dl3: with_table(dl3, pointing_hdu(TIMES[:20], **_moving(TIMES[:20]))), "TIME", "do not cover the events"),
+        (
+            lambda dl3: with_table(dl3, pointing_hdu(TIMES[:20], **_moving(TIMES[:20]))),
+            "TIME",
+            "do not cover the events",
+        ),
         (lambda dl3: with_table(dl3, pointing_hdu(TIMES, RA_PNT=TIMES)), "AZ_PNT", "column is missing"),
         (
             lambda dl3: with_table(dl3, pointing_hdu(TIMES, RA_PNT=TIMES * np.nan, DEC_PNT=TIMES)),
