@@ -246,12 +246,15 @@ def read_times(hdu: fits.BinTableHDU, name: str) -> np.ndarray:
 
 
 def _numbers(hdu: fits.BinTableHDU, spelling: str, name: str) -> np.ndarray:
+    column = hdu.columns[spelling]
+    for key, scale in (("TSCAL", column.bscale), ("TZERO", column.bzero)):
+        if isinstance(scale, str) and scale:
+            raise DataError(f"{key} is {scale!r}, which is no number", hdu=hdu.name, column=name)
     values = np.asarray(hdu.data[spelling])
     # Some writers give each cell the shape (1,).
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if values.dtype.kind not in "fiu" or values.ndim != 1:
         raise DataError(f"values are {values.dtype}, not one number per event", hdu=hdu.name, column=name)
-    column = hdu.columns[spelling]
     if column.null is None:
         return values
     undefined = column.null * _or(column.bscale, 1) + _or(column.bzero, 0)

@@ -35,6 +35,8 @@ SPELLINGS = {
     "CTAO?(N(?![A-Z])|NORTH|LAPALMA)": "CTAO-NORTH",
     "CTAO?(S(?![A-Z])|SOUTH|PARANAL)": "CTAO-SOUTH",
 }
+# Altitudes of land (m).
+LOWEST, HIGHEST = -500.0, 9000.0
 # Keywords to look at, in this order. Two together because "CTA" stands at two sites: INSTRUME says which.
 NAME_KEYS = (("TELESCOP",), ("TELESCOP", "INSTRUME"), ("OBSERVATORY",), ("OBSERVAT",), ("INSTRUME",), ("ORIGIN",))
 
@@ -68,6 +70,8 @@ def observatory_location(header: fits.Header) -> EarthLocation:
     # GADF's pointing table has another name for the altitude than its event list.
     key = next((key for key in ("ALTITUDE", "GEOALT") if key in header), None)
     height = header_number(header, key) if key else 0.0
+    if not LOWEST <= height <= HIGHEST:
+        raise DataError(f"no place on Earth: altitude {height:g} m", hdu=header.get("EXTNAME"), column=key)
     return EarthLocation.from_geodetic(lon * u.deg, lat * u.deg, height * u.m)
 
 

@@ -180,6 +180,8 @@ def _position(header: fits.Header) -> tuple[float, float]:
     ra, dec = header_number(header, "RA_PNT"), header_number(header, "DEC_PNT")
     if abs(dec) > 90:
         raise DataError(f"{dec} deg is no declination", hdu=header.get("EXTNAME"), column="DEC_PNT")
+    if abs(ra) > 360:
+        raise DataError(f"{ra} deg is no right ascension", hdu=header.get("EXTNAME"), column="RA_PNT")
     return ra, dec
 
 
@@ -188,6 +190,8 @@ def _drift(source: EventSource) -> Track:
     alt, az = header_number(header, "ALT_PNT"), header_number(header, "AZ_PNT")
     if abs(alt) > 90:
         raise DataError(f"{alt:g} deg is no altitude", hdu=header.get("EXTNAME"), column="ALT_PNT")
+    if abs(az) > 360:
+        raise DataError(f"{az:g} deg is no azimuth", hdu=header.get("EXTNAME"), column="AZ_PNT")
     start, stop = time_span(source, whole=True)
     times = np.linspace(start, max(stop, start + 1.0), 2 + int((stop - start) / DRIFT_STEP))
     return Track.from_horizon(times, alt, az, local_reference(header, start), observatory_location(header))
@@ -212,7 +216,7 @@ def _from_table(table: fits.BinTableHDU, source: EventSource) -> Track:
     on_sky = column_name(table, "RA_PNT") is not None and column_name(table, "DEC_PNT") is not None
     names = ("RA_PNT", "DEC_PNT") if on_sky else ("AZ_PNT", "ALT_PNT")
     lon, lat = (read_column(table, name, u.deg).astype(np.float64) for name in names)
-    good = np.isfinite(times) & np.isfinite(lon) & (np.abs(lat) <= 90)
+    good = np.isfinite(times) & (np.abs(lon) <= 360) & (np.abs(lat) <= 90)
     # Sorted, and each time only once.
     moments, first = np.unique(times[good], return_index=True)
     if not moments.size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import logging
 import shutil
 from collections.abc import Callable
@@ -13,10 +14,14 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gpucube.cubes.fits import read_background_model
 from gpucube.errors import GpucubeError, ObservationError
+from gpucube.observations.events import read_observation
 from gpucube.observations.groups import ObservationGroupAxis, ObservationGroups
+from gpucube.observations.hdus import HduLocation, ObservationFiles
 from gpucube.observations.sites import SITES, observatory_location
 from gpucube.observations.store import DataStore
 from gpucube.observations.threshold import FROM_AREA, FROM_INDEX
@@ -487,6 +492,9 @@ def test_site_by_name_is_said(
         (cards(GEOLON="west"), "GEOLON", "'west' is no finite number"),
         (cards(GEOLAT=123.0), "GEOLON, GEOLAT", "no place on Earth"),
         (cards(ALTITUDE="nan"), "ALTITUDE", "'nan' is no finite number"),
+        (cards(ALTITUDE=1e15), "ALTITUDE", "no place on Earth: altitude 1e+15 m"),
+        (cards(RA_PNT=1e15), "RA_PNT", "1000000000000000.0 deg is no right ascension"),
+        (cards(TSCAL5="one"), "ENERGY", "TSCAL is 'one', which is no number"),
         (cards(LIVETIME="nan"), "LIVETIME", "'nan' is no finite number"),
         (cards(LIVETIME=True, ONTIME=None, DEADC=None), "DEADC", "keyword is missing"),
         (energy_in("TeV", "log10(TeV)"), "ENERGY", "unit 'log10"),
@@ -542,3 +550,57 @@ def test_one_bad_observation_costs_no_other(tmp_path: Path, expected: np.ndarray
     assert [row.status for row in summary.rows] == ["used", "skipped"]
     assert "'MJD' is no time scale" in summary.rows[1].reason
     np.testing.assert_array_equal(counts(summary), expected)
+
+
+KEYS = [
+    *("TIMESYS", "TIMEREF", "TREFPOS", "TIMEUNIT", "MJDREFI", "MJDREFF", "MJDREF", "JDREF", "DATEREF", "OBS_MODE"),
+    *("RA_PNT", "DEC_PNT", "ALT_PNT", "AZ_PNT", "GEOLON", "GEOLAT", "ALTITUDE", "TELESCOP", "INSTRUME", "FOVALIGN"),
+    *("LIVETIME", "ONTIME", "DEADC", "RA_OBJ", "TUNIT2", "TUNIT5", "TSCAL2", "TZERO5", "TNULL5", "TDIM5", "HDUCLAS1"),
+]
+NONSENSE = [True, "", " ", "nan", "DRIFT", "SLEW", "UT1", "d", "-1", 0, -1, 10**15, 1e300, -1e300, 1e-300, "2012-02-30"]
+
+
+@settings(max_examples=200)
+@given(values=st.dictionaries(st.sampled_from(KEYS), st.sampled_from(NONSENSE), min_size=1, max_size=3), data=st.data())
+def test_nonsense_in_headers(
+    tmp_path_factory: pytest.TempPathFactory, values: dict[str, object], data: st.DataObject
+) -> None:
+    """Every combination is read, or refused in one line that names the file: no other exception and no warning."""
+    hdus = list(HDUS)
+    where = data.draw(st.sampled_from([1, 2, 3]))
+    hdus[where] = _with_cards(hdus[where], values)
+    path = tmp_path_factory.mktemp("odd") / "run.fits"
+    path.write_bytes(b"".join(hdus))
+    files = ObservationFiles(HduLocation(path), HduLocation(path), HduLocation(path))
+    try:
+        found = read_observation(42, files, data.draw(st.sampled_from(["ALTAZ", "RADEC"])), with_sky=True)
+    except ObservationError as error:
+        if error.path != path or "\n" in str(error):
+            raise AssertionError(f"error does not name the file in one line: {error!r}") from error
+    else:
+        assert 0 < found.livetime <= found.ontime * 1.000001
+        assert 0 <= found.threshold < np.inf
+
+
+def _hdus() -> list[bytes]:
+    """A file in pieces: each a header and its data."""
+    dl3 = plain()
+    whole = fits.HDUList([fits.PrimaryHDU(), dl3.events(), *dl3.others.values()])
+    pieces = []
+    for hdu in whole:
+        buffer = io.BytesIO()
+        fits.HDUList([hdu] if isinstance(hdu, fits.PrimaryHDU) else [fits.PrimaryHDU(), hdu]).writeto(buffer)
+        pieces.append(buffer.getvalue() if isinstance(hdu, fits.PrimaryHDU) else buffer.getvalue()[len(pieces[0]) :])
+    return pieces
+
+
+def _with_cards(piece: bytes, values: dict[str, object]) -> bytes:
+    """The same HDU with other cards; its data untouched, as no library would write it."""
+    header = fits.Header.fromstring(piece)
+    size = len(header.tostring())
+    for key, value in values.items():
+        header[key] = value
+    return header.tostring().encode() + piece[size:]
+
+
+HDUS = _hdus()

@@ -322,6 +322,7 @@ def _cards(**values: object) -> Change:
         (_drop("ALT_PNT"), "ALT_PNT, AZ_PNT", "the observation is a drift scan"),
         (_drop("TIME"), "TIME", "column is missing"),
         (_cards(ALT_PNT=91.0), "ALT_PNT", "91 deg is no altitude"),
+        (_cards(AZ_PNT=361.0), "AZ_PNT", "361 deg is no azimuth"),
         (_cards(AZ_PNT="nan"), "AZ_PNT", "'nan' is no finite number"),
         (_cards(TIMEREF="HELIOCENTRIC"), "TIMEREF", "times are those at HELIOCENTRIC"),
         (_cards(GEOLON=None, TELESCOP="X"), "GEOLON", "no GEOLON and GEOLAT"),
