@@ -18,16 +18,16 @@ from gpucube.observations.hdus import (
     column_name,
     find_hdu,
     read_column,
-    read_times,
+    read_time_column,
     require,
 )
 from gpucube.observations.headers import comment_unit, header_number, parse_unit
 from gpucube.observations.pointing import FovRotation
-from gpucube.observations.sky import SkyView, read_directions
+from gpucube.observations.sky import SkyView, read_directions, read_target
 from gpucube.observations.threshold import find_threshold
 from gpucube.observations.track import EventSource
 
-__all__ = ["Observation", "SkyView", "read_observation"]
+__all__ = ["Observation", "SkyView", "read_observation", "read_target", "read_times"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +100,9 @@ def read_observation(obs_id: int, files: ObservationFiles, align: str = "ALTAZ",
     # Damaged values may be signalling NaN, which warn when they are converted.
     with blame(location.path), open_fits(location.path) as hdus, np.errstate(invalid="ignore"):
         events = _find_events(hdus, location)
-        livetime, ontime = _read_times(events.header)
+        livetime, ontime = read_times(events.header)
         energy = read_column(events, "ENERGY", u.TeV)
-        time = read_times(events, "TIME") if column_name(events, "TIME") else None
+        time = read_time_column(events, "TIME") if column_name(events, "TIME") else None
         intervals = (
             read_good_time(files.gti, events.header, hdus, location.path) if files.gti and time is not None else None
         )
@@ -134,8 +134,24 @@ def _find_events(hdus: fits.HDUList, location: HduLocation) -> fits.BinTableHDU:
     return events
 
 
-def _read_times(header: fits.Header) -> tuple[float, float]:
-    """LIVETIME and ONTIME in s; where one is missing, by DEADC from the other."""
+def read_times(header: fits.Header) -> tuple[float, float]:
+    """Read LIVETIME and ONTIME; where one is missing, it comes by DEADC from the other.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        Header of an ``EVENTS`` HDU.
+
+    Returns
+    -------
+    livetime, ontime : float
+        Times in s.
+
+    Raises
+    ------
+    DataError
+        They are missing, not positive, or the livetime is longer than the ontime.
+    """
     times = {key: _seconds(header, key) for key in ("LIVETIME", "ONTIME") if key in header}
     if len(times) < 2:
         times["DEADC"] = header_number(header, "DEADC")

@@ -9,7 +9,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpucube.files import open_fits
-from gpucube.observations.hdus import HduLocation, blame, find_hdu, read_times
+from gpucube.observations.hdus import HduLocation, blame, find_hdu, read_time_column
 from gpucube.observations.headers import clock_shift
 
 __all__ = ["GTI_SLACK", "Intervals", "in_good_time", "read_good_time"]
@@ -53,7 +53,7 @@ def read_good_time(
 
 
 def _intervals(gti: fits.BinTableHDU, events_header: fits.Header) -> Intervals:
-    start, stop = (read_times(gti, name) + clock_shift(gti.header, events_header) for name in ("START", "STOP"))
+    start, stop = (read_time_column(gti, name) + clock_shift(gti.header, events_header) for name in ("START", "STOP"))
     return _apart(np.stack([start, stop], axis=1)[stop > start])
 
 

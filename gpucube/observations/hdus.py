@@ -21,7 +21,7 @@ __all__ = [
     "column_name",
     "find_hdu",
     "read_column",
-    "read_times",
+    "read_time_column",
     "require",
 ]
 
@@ -221,7 +221,7 @@ def read_column(hdu: fits.BinTableHDU, name: str, unit: u.UnitBase) -> np.ndarra
     return values.astype(dtype) if factor == 1 else values.astype(np.float64) * factor
 
 
-def read_times(hdu: fits.BinTableHDU, name: str) -> np.ndarray:
+def read_time_column(hdu: fits.BinTableHDU, name: str) -> np.ndarray:
     """Read a column of times, which are in TIMEUNIT if the column says no unit.
 
     Parameters

@@ -23,7 +23,7 @@ from gpucube.observations.pointing import (
 from gpucube.observations.sites import observatory_location, site_note
 from gpucube.observations.track import EventSource, local_reference, read_track, time_span
 
-__all__ = ["MOVES", "Directions", "SkyView", "read_directions"]
+__all__ = ["MOVES", "Directions", "SkyView", "read_directions", "read_target"]
 
 MOVES = (
     "the pointing moves, but the catalogue was compared with its position in the index only: cut sources out instead"
@@ -156,7 +156,7 @@ def _read_sky(source: EventSource, align: str) -> tuple[SkyView, tuple[str, ...]
     exposed = whole if source.intervals is None or not len(source.intervals) else source.intervals
     pointing, drift = _center(track, rotation)
     notes = tuple(filter(None, (note, site_note(header) if needs_location else None)))
-    return SkyView(ra, dec, rotation, exposed, pointing, _read_target(header), drift), notes
+    return SkyView(ra, dec, rotation, exposed, pointing, read_target(header), drift), notes
 
 
 def _rotation(source: EventSource, align: str, track: Track) -> FovRotation:
@@ -177,8 +177,19 @@ def _center(track: Track, rotation: FovRotation) -> tuple[tuple[float, float], f
     return (float(center.ra.deg), float(center.dec.deg)), float(pointing.separation(center).deg.max())
 
 
-def _read_target(header: fits.Header) -> tuple[float, float] | None:
-    """Position of the target; that a survey has none is no fault of an observation."""
+def read_target(header: fits.Header) -> tuple[float, float] | None:
+    """Read the position of the target; that a survey has none is no fault of an observation.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        Header of an ``EVENTS`` HDU.
+
+    Returns
+    -------
+    tuple of float or None
+        RA_OBJ and DEC_OBJ in deg, None if there is no such position.
+    """
     try:
         target = header_number(header, "RA_OBJ"), header_number(header, "DEC_OBJ")
     except DataError:

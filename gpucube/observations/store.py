@@ -221,7 +221,7 @@ class DataStore:
         ObservationError
             It cannot be used, see `gpucube.observations.events.read_observation`.
         """
-        return read_observation(obs_id, self._files_of(obs_id), align, with_sky)
+        return read_observation(obs_id, self.files_of(obs_id), align, with_sky)
 
     def threshold(self, obs_id: int) -> float:
         """Energy threshold of an observation.
@@ -241,7 +241,7 @@ class DataStore:
         ObservationError
             It has none.
         """
-        return read_threshold(self._files_of(obs_id))
+        return read_threshold(self.files_of(obs_id))
 
     def sizes(self, obs_id: int) -> tuple[int, ...]:
         """Sizes of the files of an observation.
@@ -257,12 +257,29 @@ class DataStore:
             Bytes of the event list, of the effective area, and of the pointing table if the index names one; -1 for a
             file that is missing.
         """
-        files = self._files_of(obs_id)
+        files = self.files_of(obs_id)
         locations = (files.events, files.effective_area, files.pointing)
         paths = [location.path for location in locations if location is not None]
         return tuple(path.stat().st_size if path.is_file() else -1 for path in paths)
 
-    def _files_of(self, obs_id: int) -> ObservationFiles:
+    def files_of(self, obs_id: int) -> ObservationFiles:
+        """Where the parts of an observation are.
+
+        Parameters
+        ----------
+        obs_id : int
+            Observation identifier.
+
+        Returns
+        -------
+        ObservationFiles
+            Its files and HDUs.
+
+        Raises
+        ------
+        ObservationError
+            There is no such observation.
+        """
         if obs_id not in self.files:
             raise ObservationError(f"OBS_ID {obs_id} is not in the index", self.path)
         return self.files[obs_id]

@@ -22,7 +22,7 @@ from gpucube.observations.hdus import (
     column_name,
     find_hdu,
     read_column,
-    read_times,
+    read_time_column,
 )
 from gpucube.observations.headers import clock_shift, header_number, header_text, reference_time
 from gpucube.observations.pointing import Track
@@ -212,7 +212,7 @@ def _pointing_table(files: ObservationFiles, hdus: fits.HDUList) -> Iterator[fit
 
 def _from_table(table: fits.BinTableHDU, source: EventSource) -> Track:
     header = source.events.header
-    times = read_times(table, "TIME") + clock_shift(table.header, header)
+    times = read_time_column(table, "TIME") + clock_shift(table.header, header)
     on_sky = column_name(table, "RA_PNT") is not None and column_name(table, "DEC_PNT") is not None
     names = ("RA_PNT", "DEC_PNT") if on_sky else ("AZ_PNT", "ALT_PNT")
     lon, lat = (read_column(table, name, u.deg).astype(np.float64) for name in names)
