@@ -40,13 +40,6 @@ def _set_card(hdu: str, key: str, value: object) -> Callable[[Path], None]:
     return lambda path: edit_events(path, change)
 
 
-def _drop_card(hdu: str, key: str) -> Callable[[Path], None]:
-    def change(hdus: fits.HDUList) -> None:
-        del hdus[hdu].header[key]
-
-    return lambda path: edit_events(path, change)
-
-
 def _set_energy_unit(unit: str) -> Callable[[Path], None]:
     def change(hdus: fits.HDUList) -> None:
         hdus["EVENTS"].columns["ENERGY"].unit = unit
@@ -83,6 +76,16 @@ def _all_nan(table: Table) -> Table:
     return table
 
 
+def _without_threshold(path: Path) -> None:
+    """Neither LO_THRES, nor an effective area from which a threshold could be told."""
+
+    def change(hdus: fits.HDUList) -> None:
+        del hdus["AEFF"].header["LO_THRES"]
+        hdus["AEFF"].data["EFFAREA"][:] = 0.0
+
+    edit_events(path, change)
+
+
 def _truncate(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 3])
@@ -100,7 +103,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "livetime is text": (_set_card("EVENTS", "LIVETIME", "long"), "LIVETIME"),
     "unit nonsense": (_set_energy_unit("parsnip"), "parsnip"),
     "unit of something else": (_set_energy_unit("deg"), "deg"),
-    "no threshold": (_drop_card("AEFF", "LO_THRES"), "LO_THRES"),
+    "no threshold": (_without_threshold, "LO_THRES"),
     "no HDU": (_set_card("EVENTS", "EXTNAME", "OTHER"), "EVENTS"),
     "DETX all NaN": (_replace_table(_all_nan), "DETX"),
 }

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from gpucube.errors import DataError
 
-__all__ = ["column_floats", "column_texts", "column_unit", "column_values", "read_tables"]
+__all__ = ["column_floats", "column_texts", "column_unit", "column_values", "read_tables", "unit_from"]
 
 #: Unit names met in files that astropy does not know.
-_UNIT_SPELLINGS = {"degs": "deg", "degrees": "deg", "sec": "s", "secs": "s", "seconds": "s", "hours": "h"}
+_UNIT_SPELLINGS = {"degs": "deg", "degrees": "deg", "sec": "s", "secs": "s", "seconds": "s", "hours": "h"} | {
+    name.lower(): name for name in ("keV", "MeV", "GeV", "TeV")
+}
 
 
 def read_tables(path: str | Path) -> list[Table]:
@@ -150,12 +152,32 @@ def column_unit(column: Column, default: str | u.UnitBase) -> u.UnitBase:
         The unit.
     """
     text = str(getattr(column, "unit", None) or "").strip()
-    if not text:
-        return u.Unit(default)
+    return unit_from(text) if text else u.Unit(default)
+
+
+def unit_from(text: str) -> u.UnitBase:
+    """Get a unit by its name, also one that astropy does not know.
+
+    Parameters
+    ----------
+    text : str
+        Name in any spelling met in files.
+
+    Returns
+    -------
+    astropy.units.UnitBase
+        The unit.
+
+    Raises
+    ------
+    ValueError
+        If there is no such unit.
+    """
     try:
-        return u.Unit(text)
+        return u.Unit(text.strip())
     except ValueError:
-        return u.Unit(_UNIT_SPELLINGS.get(text.lower(), text.lower()))
+        name = text.strip().lower()
+        return u.Unit(_UNIT_SPELLINGS.get(name, name))
 
 
 def column_values(

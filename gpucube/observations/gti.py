@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpucube.files import open_fits
-from gpucube.observations.hdus import HduLocation, blame, find_hdu, read_column
-from gpucube.observations.headers import reference_time
+from gpucube.observations.hdus import HduLocation, blame, find_hdu, read_time_column
+from gpucube.observations.headers import clock_shift
 
 __all__ = ["GTI_SLACK", "Intervals", "in_good_time", "read_good_time"]
 
@@ -54,11 +53,7 @@ def read_good_time(
 
 
 def _intervals(gti: fits.BinTableHDU, events_header: fits.Header) -> Intervals:
-    start, stop = (read_column(gti, name, u.s).astype(np.float64) for name in ("START", "STOP"))
-    if {"MJDREFI", "MJDREF"} & set(gti.header) and {"MJDREFI", "MJDREF"} & set(events_header):
-        # Where the clocks are the same the difference is 0 but for rounding, which must not move edges.
-        shift = (reference_time(gti.header) - reference_time(events_header)).sec
-        start, stop = (start, stop) if abs(shift) < 1e-3 else (start + shift, stop + shift)
+    start, stop = (read_time_column(gti, name) + clock_shift(gti.header, events_header) for name in ("START", "STOP"))
     return _apart(np.stack([start, stop], axis=1)[stop > start])
 
 

@@ -10,8 +10,37 @@ from astropy.io import fits
 from astropy.time import Time
 
 from gpucube.errors import DataError
+from gpucube.observations.columns import unit_from
+from gpucube.observations.earth import bundled_earth_orientation
 
-__all__ = ["comment_unit", "header_number", "parse_unit", "reference_time"]
+__all__ = ["clock_shift", "comment_unit", "header_number", "header_text", "parse_unit", "reference_time", "time_unit"]
+
+# Names of time scales in the FITS standard (table 30) that astropy does not know. GPS time is not one of them: it needs
+# a shift.
+SCALE_NAMES = {"tdt": "tt", "et": "tt", "iat": "tai", "ut": "ut1", "gmt": "utc"}
+# Where the clocks are the same, their difference (s) is 0 but for rounding, which must not move anything.
+SAME_CLOCK = 1e-3
+# Keywords that give a reference time, and the format of their number.
+REFERENCES = {"MJDREF": "mjd", "JDREF": "jd"}
+
+
+def header_text(header: fits.Header, key: str) -> str:
+    """Text in a header.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        Header.
+    key : str
+        Keyword.
+
+    Returns
+    -------
+    str
+        Its value in capitals without blanks around it; empty if there is none.
+    """
+    value = header.get(key)
+    return "" if value is None else str(value).strip().upper()
 
 
 def header_number(header: fits.Header, key: str) -> float:
@@ -68,10 +97,11 @@ def parse_unit(text: str, like: u.UnitBase, *, hdu: str | None = None, column: s
         It is no unit, or one of something else.
     """
     try:
-        unit = u.Unit(text.strip())
+        unit = unit_from(text)
     except ValueError as error:
         raise DataError(f"unit {text!r} is not known", hdu=hdu, column=column) from error
-    if not unit.is_equivalent(like):
+    # Logarithmic units call themselves equivalent, but no factor converts them.
+    if not isinstance(unit, u.UnitBase) or not unit.is_equivalent(like):
         raise DataError(f"unit {text!r} cannot be converted to {like}", hdu=hdu, column=column)
     return unit
 
@@ -94,12 +124,13 @@ def comment_unit(comment: str) -> str | None:
 
 
 def reference_time(header: fits.Header) -> Time:
-    """Reference time of TIME columns: MJDREFI + MJDREFF (or MJDREF) in the scale TIMESYS.
+    """Reference time of TIME columns, in the scale TIMESYS.
 
     Parameters
     ----------
     header : astropy.io.fits.Header
-        Header of an ``EVENTS`` or ``GTI`` HDU.
+        Header of an ``EVENTS``, ``GTI`` or ``POINTING`` HDU with MJDREFI and MJDREFF, or MJDREF, or the like with JD,
+        or DATEREF [1]_.
 
     Returns
     -------
@@ -110,12 +141,85 @@ def reference_time(header: fits.Header) -> Time:
     ------
     DataError
         The header has no reference time, or names an unknown scale.
+
+    References
+    ----------
+    .. [1] Rots et al. (2015), Representations of time coordinates in FITS, A&A 574, A36.
     """
-    scale = str(header.get("TIMESYS", "TT")).strip().lower()
+    name = header_text(header, "TIMESYS").lower() if "TIMESYS" in header else "tt"
+    scale = SCALE_NAMES.get(name, name)
     # The scale "local" cannot be converted to any other.
     if scale not in set(Time.SCALES) - {"local"}:
-        raise DataError(f"{header['TIMESYS']!r} is no time scale", hdu=header.get("EXTNAME"), column="TIMESYS")
-    if "MJDREFI" in header:
-        fraction = header_number(header, "MJDREFF") if "MJDREFF" in header else 0.0
-        return Time(header_number(header, "MJDREFI"), fraction, format="mjd", scale=scale)
+        remedy = "set TIMESYS to TT, UTC, TAI or TDB"
+        raise DataError(
+            f"{header['TIMESYS']!r} is no time scale", hdu=header.get("EXTNAME"), column="TIMESYS", remedy=remedy
+        )
+    try:
+        return _reference_time(header, scale)
+    except ValueError as error:
+        raise DataError(f"no time of the calendar: {error}", hdu=header.get("EXTNAME"), column="MJDREFI") from error
+
+
+def _reference_time(header: fits.Header, scale: str) -> Time:
+    for key, form in REFERENCES.items():
+        if f"{key}I" in header:
+            fraction = header_number(header, f"{key}F") if f"{key}F" in header else 0.0
+            return Time(header_number(header, f"{key}I"), fraction, format=form, scale=scale)
+        if key in header:
+            return Time(header_number(header, key), format=form, scale=scale)
+    if "DATEREF" in header:
+        return Time(header_text(header, "DATEREF"), format="isot", scale=scale)
     return Time(header_number(header, "MJDREF"), format="mjd", scale=scale)
+
+
+def _has_reference(header: fits.Header) -> bool:
+    return "DATEREF" in header or any(key in header or f"{key}I" in header for key in REFERENCES)
+
+
+def clock_shift(header: fits.Header, events_header: fits.Header) -> float:
+    """Time to add to the times of a table to have them on the clock of the events.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        Header of the table; without a reference time of its own, its clock is that of the events.
+    events_header : astropy.io.fits.Header
+        Header of the ``EVENTS`` HDU.
+
+    Returns
+    -------
+    float
+        Difference of the reference times in s.
+
+    Raises
+    ------
+    DataError
+        A reference time makes no sense.
+    """
+    if not (_has_reference(header) and _has_reference(events_header)):
+        return 0.0
+    with bundled_earth_orientation():
+        shift = float((reference_time(header) - reference_time(events_header)).sec)
+    return shift if abs(shift) >= SAME_CLOCK else 0.0
+
+
+def time_unit(header: fits.Header) -> u.UnitBase:
+    """Unit of times in a table whose columns have none: TIMEUNIT, else s.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        Header of the table.
+
+    Returns
+    -------
+    astropy.units.Unit
+        The unit.
+
+    Raises
+    ------
+    DataError
+        TIMEUNIT is no unit of time.
+    """
+    text = str(header.get("TIMEUNIT") or "").strip() or "s"
+    return parse_unit(text, u.s, hdu=header.get("EXTNAME"), column="TIMEUNIT")

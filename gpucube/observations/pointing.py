@@ -11,6 +11,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import astropy.units as u
@@ -18,16 +19,26 @@ import numpy as np
 from astropy.coordinates import AltAz, EarthLocation, SkyCoord
 from astropy.coordinates.matrix_utilities import rotation_matrix
 from astropy.time import Time
+from numpy.typing import ArrayLike, NDArray
 
 from gpucube.observations.earth import bundled_earth_orientation
 
-__all__ = ["FovRotation", "altaz_rotation", "fov_matrix", "radec_rotation"]
+__all__ = [
+    "FovRotation",
+    "Track",
+    "altaz_rotation",
+    "altaz_rotation_along",
+    "fov_matrix",
+    "radec_rotation",
+    "radec_rotation_along",
+]
 
 # Linear interpolation between matrices that differ by this angle is right to 0.8 arcsec.
 MAX_STEP = np.deg2rad(0.45)
 FIRST_STEP = 60.0  # s
 # Down to 4 ms: a pointing that passes the zenith turns by half a circle there, faster than any telescope.
 MAX_BISECTIONS = 14
+MatricesAt = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 MIRROR_LONGITUDE = np.diag([1.0, -1.0, 1.0])
 
 
@@ -62,6 +73,92 @@ def fov_matrix(lon: float | np.ndarray, lat: float | np.ndarray) -> np.ndarray:
     """
     about_y, about_z = rotation_matrix(-lat * u.rad, "y"), rotation_matrix(lon * u.rad, "z")
     return MIRROR_LONGITUDE @ about_y @ about_z
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """Where an observation points on the sky, as a function of time.
+
+    Attributes
+    ----------
+    times : numpy.ndarray of float64, shape (k,)
+        Increasing times in s after the reference time of the observation; a single one for a tracked position.
+    ra, dec : numpy.ndarray of float64, shape (k,)
+        Pointing (ICRS) in deg at these times.
+    """
+
+    times: NDArray[np.float64]
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
+
+    @classmethod
+    def fixed(cls, ra: float, dec: float) -> Track:
+        """Make a track that stays at one position.
+
+        Parameters
+        ----------
+        ra, dec : float
+            Pointing (ICRS) in deg.
+
+        Returns
+        -------
+        Track
+            The track.
+        """
+        return cls(np.zeros(1), np.array([ra]), np.array([dec]))
+
+    @classmethod
+    def from_horizon(
+        cls, times: ArrayLike, alt: ArrayLike, az: ArrayLike, reference: Time, location: EarthLocation
+    ) -> Track:
+        """Make a track from altitudes and azimuths.
+
+        Parameters
+        ----------
+        times : array-like, shape (k,)
+            Times in s after `reference`.
+        alt, az : float or array-like, shape (k,)
+            Altitude and azimuth in deg at these times, without refraction.
+        reference : astropy.time.Time
+            Reference time of the observation.
+        location : astropy.coordinates.EarthLocation
+            Location of the observatory.
+
+        Returns
+        -------
+        Track
+            The track.
+        """
+        seconds = np.asarray(times, dtype=np.float64)
+        with bundled_earth_orientation():
+            frame = AltAz(obstime=reference + seconds * u.s, location=location)
+            angles = (np.broadcast_to(values, seconds.shape) * u.deg for values in (az, alt))
+            sky = SkyCoord(*angles, frame=frame).icrs
+        return cls(seconds, sky.ra.deg, sky.dec.deg)
+
+    @property
+    def moves(self) -> bool:
+        """Whether it is more than one position."""
+        return len(self.times) > 1
+
+    def at(self, times: NDArray[np.float64]) -> SkyCoord:
+        """Get the pointing at some times.
+
+        Parameters
+        ----------
+        times : numpy.ndarray, shape (n,)
+            Times in s after the reference time of the observation.
+
+        Returns
+        -------
+        astropy.coordinates.SkyCoord, shape (n,), or (1,) of a position that is tracked
+            Pointing (ICRS); beyond the ends it is that at the ends.
+        """
+        if not self.moves:
+            return SkyCoord(self.ra, self.dec, unit="deg")
+        nodes = SkyCoord(self.ra, self.dec, unit="deg").cartesian.xyz.value
+        x, y, z = (np.interp(times, self.times, values) for values in nodes)
+        return SkyCoord(np.arctan2(y, x), np.arctan2(z, np.hypot(x, y)), unit="rad")
 
 
 def radec_rotation(ra: float, dec: float) -> FovRotation:
@@ -102,15 +199,74 @@ def altaz_rotation(
     FovRotation
         Rotations close enough in time for linear interpolation.
     """
+    return altaz_rotation_along(Track.fixed(ra, dec), reference, start, stop, location)
+
+
+def altaz_rotation_along(
+    track: Track, reference: Time, start: float, stop: float, location: EarthLocation
+) -> FovRotation:
+    """Rotation to a field of view aligned with altitude and azimuth, wherever the pointing goes.
+
+    Parameters
+    ----------
+    track : Track
+        Pointing.
+    reference : astropy.time.Time
+        Reference time of the observation.
+    start, stop : float
+        First and last time in s after `reference`.
+    location : astropy.coordinates.EarthLocation
+        Location of the observatory.
+
+    Returns
+    -------
+    FovRotation
+        Rotations close enough in time for linear interpolation.
+    """
+
+    def matrices(times: NDArray[np.float64]) -> NDArray[np.float64]:
+        return _altaz_matrices(track.at(times), reference + times * u.s, location)
+
+    return _sampled(matrices, start, stop, track)
+
+
+def radec_rotation_along(track: Track, start: float, stop: float) -> FovRotation:
+    """Rotation to a field of view aligned with right ascension and declination, wherever the pointing goes.
+
+    Parameters
+    ----------
+    track : Track
+        Pointing.
+    start, stop : float
+        First and last time in s after the reference time of the observation.
+
+    Returns
+    -------
+    FovRotation
+        Rotations close enough in time for linear interpolation.
+    """
+
+    def matrices(times: NDArray[np.float64]) -> NDArray[np.float64]:
+        pointing = track.at(times).represent_as("unitspherical")
+        found = fov_matrix(pointing.lon.rad, pointing.lat.rad)
+        return np.broadcast_to(found, (len(times), 3, 3))
+
+    return _sampled(matrices, start, stop, track)
+
+
+def _sampled(matrices_at: MatricesAt, start: float, stop: float, track: Track) -> FovRotation:
+    """Matrices at times between which they can be interpolated."""
     times = np.linspace(start, max(stop, start + 1.0), 2 + int(max(stop - start, 1.0) / FIRST_STEP))
-    matrices = _altaz_matrices(ra, dec, reference + times * u.s, location)
+    if track.moves:
+        times = np.union1d(times, track.times[(track.times > times[0]) & (track.times < times[-1])])
+    matrices = matrices_at(times)
     for _ in range(MAX_BISECTIONS):
         wide = _steps(matrices) > MAX_STEP
         if not wide.any():
             break
         # Near the zenith the field turns fast, for a short while.
         times = np.sort(np.append(times, 0.5 * (times[1:] + times[:-1])[wide]))
-        matrices = _altaz_matrices(ra, dec, reference + times * u.s, location)
+        matrices = matrices_at(times)
     return FovRotation(times, matrices)
 
 
@@ -120,21 +276,24 @@ def _steps(matrices: np.ndarray) -> np.ndarray:
     return np.arccos(np.clip(cosine, -1, 1))
 
 
-def _altaz_matrices(ra: float, dec: float, times: Time, location: EarthLocation) -> np.ndarray:
-    pointing = SkyCoord(ra, dec, unit="deg")
-    ring = pointing.directional_offset_by(np.arange(4) * 90 * u.deg, 2.5 * u.deg)
-    sky = SkyCoord(np.append(ring.ra, pointing.ra)[:, None], np.append(ring.dec, pointing.dec)[:, None], frame="icrs")
+def _altaz_matrices(pointing: SkyCoord, times: Time, location: EarthLocation) -> np.ndarray:
+    """Matrices, shape (k, 3, 3), at k times for one pointing or as many."""
+    ring = pointing.directional_offset_by(np.arange(4)[:, None] * 90 * u.deg, 2.5 * u.deg)
+    center = pointing.represent_as("unitspherical")
+    lon, lat = np.vstack([ring.ra, center.lon[None]]), np.vstack([ring.dec, center.lat[None]])
+    sky = SkyCoord(lon, lat, frame="icrs")
     with bundled_earth_orientation():
         horizon = sky.transform_to(AltAz(obstime=times[None, :], location=location))
-    from_sky = sky.cartesian.xyz.value[:, :, 0].T
-    to_horizon = np.moveaxis(horizon.represent_as("unitspherical").to_cartesian().xyz.value, -1, 0)
-    matrices = _best_rotations(from_sky, np.moveaxis(to_horizon, 1, 2))
+    from_sky, to_horizon = (
+        np.moveaxis(frame.represent_as("unitspherical").to_cartesian().xyz.value, 0, -1) for frame in (sky, horizon)
+    )
+    matrices = _best_rotations(np.moveaxis(from_sky, 0, 1), np.moveaxis(to_horizon, 0, 1))
     # The pointing's own azimuth, because next to the zenith that of the rotated vector would be arcminutes off.
     return fov_matrix(horizon.az[-1].rad, horizon.alt[-1].rad) @ matrices
 
 
 def _best_rotations(from_vectors: np.ndarray, to_vectors: np.ndarray) -> np.ndarray:
-    """Orthogonal matrices that take vectors (n, 3) closest to vectors (k, n, 3); Schoenemann (1966).
+    """Orthogonal matrices that take vectors (1 or k, n, 3) closest to vectors (k, n, 3); Schoenemann (1966).
 
     The transformation to altitude and azimuth is one but for aberration, which varies by less than an
     arcsecond over a field of view. Azimuth runs from north to east: the determinant is -1.

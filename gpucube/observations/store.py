@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from astropy.table import Table
 
 from gpucube.errors import DataError, ObservationError, OptionError
 from gpucube.observations.columns import column_texts, column_values, read_tables
 from gpucube.observations.events import Observation, read_observation
 from gpucube.observations.hdus import HduLocation, ObservationFiles
 from gpucube.observations.table import ObservationTable
-from gpucube.observations.threshold import read_threshold
+from gpucube.observations.threshold import is_threshold, read_threshold
 
 __all__ = ["SCHEMES", "DataStore", "hess_file", "table_file"]
+
+log = logging.getLogger(__name__)
+
+# HDU_TYPE in the HDU index, in the order of the fields of `ObservationFiles`.
+HDU_TYPES = ("events", "aeff", "gti", "pointing", "bkg")
 
 
 def hess_file(folder: Path, obs_id: int, kind: str) -> Path:
@@ -63,41 +70,71 @@ def _compressed_or_not(path: Path) -> Path:
     return plain if plain.is_file() and not path.is_file() else path
 
 
-def _hess_files(folder: Path, obs_ids: list[int]) -> dict[int, ObservationFiles]:
-    return {
-        obs_id: ObservationFiles(
-            *(HduLocation(_compressed_or_not(hess_file(folder, obs_id, kind))) for kind in ("events", "aeff_2d"))
-        )
-        for obs_id in obs_ids
-    }
+def _hess_files(folder: Path, table: ObservationTable) -> dict[int, ObservationFiles]:
+    def locate(obs_id: int, kind: str) -> HduLocation:
+        return HduLocation(_compressed_or_not(hess_file(folder, obs_id, kind)))
+
+    return {i: ObservationFiles(locate(i, "events"), locate(i, "aeff_2d")) for i in _obs_ids(table)}
 
 
-def _gadf_files(folder: Path, obs_ids: list[int]) -> dict[int, ObservationFiles]:
+def _gadf_files(folder: Path, table: ObservationTable) -> dict[int, ObservationFiles]:
     path = table_file(folder, "hdu-index")
     if path is None:
         raise DataError("no such file", folder / "hdu-index.fits.gz", remedy="a GADF data store needs its HDU index")
-    index = read_tables(path)[0]
-    missing = {"OBS_ID", "HDU_TYPE", "FILE_DIR", "FILE_NAME", "HDU_NAME"} - set(index.colnames)
-    if missing:
-        raise DataError(f"columns are missing: {', '.join(sorted(missing))}", path)
+    index = _read_hdu_index(path)
+    base = folder / str(index.meta.get("BASE_DIR", "")).strip()
     found: dict[float, dict[str, HduLocation | None]] = {}
-    texts = (column_texts(index[name]) for name in ("HDU_TYPE", "FILE_DIR", "FILE_NAME", "HDU_NAME"))
+    texts = [column_texts(index[name]) for name in ("HDU_TYPE", "FILE_DIR", "FILE_NAME", "HDU_NAME")]
     is_integer = np.asarray(index["OBS_ID"]).dtype.kind in "iu"
     numbers = (np.asarray(index["OBS_ID"]) if is_integer else column_values(index, "OBS_ID", "", path)).tolist()
     for obs_id, kind, directory, name, hdu in zip(numbers, *texts, strict=True):
-        location = HduLocation(_compressed_or_not(folder / directory / name), hdu or None)
+        location = HduLocation(_compressed_or_not(base / directory / name), hdu or None)
         parts_of_one = found.setdefault(obs_id, {})
         known = parts_of_one.get(kind.lower(), location)
         # Two answers are none: which of them is right cannot be told.
         parts_of_one[kind.lower()] = location if known == location else None
-    parts = {obs_id: found.get(obs_id, {}) for obs_id in obs_ids}
-    return {i: ObservationFiles(p.get("events"), p.get("aeff"), p.get("gti")) for i, p in parts.items()}
+    files = {}
+    for obs_id, safe_energy in zip(_obs_ids(table), _safe_energies(table, folder), strict=True):
+        events, area, gti, pointing, background = (found.get(obs_id, {}).get(kind) for kind in HDU_TYPES)
+        files[obs_id] = ObservationFiles(events, area, gti, pointing, background, safe_energy)
+    return files
+
+
+def _read_hdu_index(path: Path) -> Table:
+    """HDU index whose columns have the names of GADF; those that may be missing are empty."""
+    tables = read_tables(path)
+    index = next((table for table in tables if "HDU_TYPE" in map(str.upper, table.colnames)), tables[0])
+    for name in index.colnames:
+        if name.upper() not in index.colnames:
+            index.rename_column(name, name.upper())
+    missing = {"OBS_ID", "HDU_TYPE", "FILE_NAME"} - set(index.colnames)
+    if missing:
+        raise DataError(f"columns are missing: {', '.join(sorted(missing))}", path)
+    for name in {"FILE_DIR", "HDU_NAME"} - set(index.colnames):
+        index[name] = [""] * len(index)
+    return index
+
+
+def _safe_energies(table: ObservationTable, folder: Path) -> list[float | None]:
+    """Safe energies in TeV; None where the observation index gives none."""
+    name = next((name for name in table.colnames if name.upper() == "SAFE_ENERGY_LO"), None)
+    if name is None:
+        return [None] * len(table)
+    values = column_values(table, name, "TeV", table_file(folder, "obs-index"))
+    bad = [value for value in values.tolist() if not is_threshold(value) and not np.isnan(value)]
+    if bad:
+        log.warning("%s: SAFE_ENERGY_LO of %d observations is ignored, the first is %g TeV", folder, len(bad), bad[0])
+    return [value if is_threshold(value) else None for value in values.tolist()]
+
+
+def _obs_ids(table: ObservationTable) -> list[int]:
+    return [int(i) for i in np.asarray(table["OBS_ID"])]
 
 
 @dataclass(frozen=True)
 class _Scheme:
     index: str
-    locate: Callable[[Path, list[int]], dict[int, ObservationFiles]]
+    locate: Callable[[Path, ObservationTable], dict[int, ObservationFiles]]
 
 
 SCHEMES = {"HESS": _Scheme("runinfo", _hess_files), "GADF": _Scheme("obs-index", _gadf_files)}
@@ -160,7 +197,7 @@ class DataStore:
         if index is None:
             raise DataError(f"no {SCHEMES[name].index}.fits[.gz]: not a data store of scheme {name}", folder)
         table = ObservationTable.read(index)
-        return cls(folder, name, table, SCHEMES[name].locate(folder, [int(i) for i in np.asarray(table["OBS_ID"])]))
+        return cls(folder, name, table, SCHEMES[name].locate(folder, table))
 
     def read(self, obs_id: int, align: str = "ALTAZ", with_sky: bool = False) -> Observation:
         """Read an observation.
@@ -217,10 +254,12 @@ class DataStore:
         Returns
         -------
         tuple of int
-            Bytes of the event list and of the effective area; -1 for a file that is missing.
+            Bytes of the event list, of the effective area, and of the pointing table if the index names one; -1 for a
+            file that is missing.
         """
         files = self.files_of(obs_id)
-        paths = [location.path for location in (files.events, files.effective_area) if location is not None]
+        locations = (files.events, files.effective_area, files.pointing)
+        paths = [location.path for location in locations if location is not None]
         return tuple(path.stat().st_size if path.is_file() else -1 for path in paths)
 
     def files_of(self, obs_id: int) -> ObservationFiles:

@@ -119,9 +119,14 @@ def fill_group(
             filled_rows.append(replace(row, status="skipped", reason=on_skip(row.obs_id, error)))
         else:
             _add_observation(sums, observation, outside, edges, rule, backend)
-            filled_rows.append(replace(row, livetime=observation.livetime, ontime=observation.ontime))
+            filled_rows.append(_with_observation(row, observation))
         on_progress()
     return _collect(sums, filled_rows, axes, edges, rule, backend)
+
+
+def _with_observation(row: LedgerRow, observation: Observation) -> LedgerRow:
+    notes = "; ".join(observation.notes)
+    return replace(row, livetime=observation.livetime, ontime=observation.ontime, reason=notes)
 
 
 def _add_observation(

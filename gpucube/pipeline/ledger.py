@@ -31,7 +31,7 @@ class LedgerRow:
     status : {"used", "near_source", "ungrouped", "skipped"}
         What became of it.
     reason : str
-        Why it was not used.
+        Why it was not used; of one that was, what was assumed where its files do not say it.
     n_read, n_invalid, n_excluded, n_below_threshold, n_outside_energy, n_outside_fov, n_filled : int
         Numbers of events.
     livetime, ontime : float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import nullcontext
@@ -142,6 +143,7 @@ def make_models(
     with pool as reading:
         models = run.make_all(reading)
     summary = Summary(folder, run.rows, selection.groups, models)
+    _report_assumptions(summary.rows)
     write_whole(folder / LEDGER, ledger_ecsv(summary.rows).encode())
     if not models:
         raise GpucubeError(
@@ -149,6 +151,13 @@ def make_models(
             f"{folder / LEDGER} has the reasons"
         )
     return summary
+
+
+def _report_assumptions(rows: list[LedgerRow]) -> None:
+    """Say once for all observations what was assumed where their files do not say it."""
+    notes = Counter(note for row in rows if row.status == "used" for note in row.reason.split("; ") if note)
+    for note, n_observations in notes.items():
+        log.warning("%d observations: %s", n_observations, note)
 
 
 def _counts_by_status(rows: list[LedgerRow]) -> str:

@@ -75,7 +75,7 @@ class Mask:
             regions = regions + ExclusionRegions.around(*sky.target, self.target_radius, "target")
         if self.wobble:
             regions = regions + _half_of_target(sky)
-        return regions.near(*sky.pointing, field_radius)
+        return regions.near(*sky.pointing, min(field_radius + sky.drift, 180.0))
 
 
 def _half_of_target(sky: SkyView) -> ExclusionRegions:
@@ -83,6 +83,10 @@ def _half_of_target(sky: SkyView) -> ExclusionRegions:
     if sky.target is None:
         raise ObservationError("no target position, so that half of the field cannot be left out", column="RA_OBJ")
     pointing, target = (SkyCoord(*position, unit="deg") for position in (sky.pointing, sky.target))
+    if sky.drift:
+        raise ObservationError(
+            "the pointing moves, so that no half of the field is without the target", column="RA_OBJ"
+        )
     if pointing.separation(target).deg < AT_TARGET:
         raise ObservationError("points at its target, so that no half of the field is without it", column="RA_OBJ")
     center = pointing.directional_offset_by(pointing.position_angle(target), 90 * u.deg)
@@ -132,7 +136,9 @@ def open_bins(sky: SkyView, regions: ExclusionRegions, field: tuple[Axis, ...], 
     edges = [axis.edges_in("deg") for axis in field]
     half_bin = 0.5 * min(float(np.diff(values).min()) for values in edges)
     start, stop = sky.intervals.T
-    matrices, weights = sample_rotation(sky.rotation, start, stop, field_radius(field), half_bin)
+    # A field that only turns moves most at its edge; one that drifts moves everywhere.
+    reach = 90.0 if sky.drift else field_radius(field)
+    matrices, weights = sample_rotation(sky.rotation, start, stop, reach, half_bin)
     circles = (backend.asarray(values) for values in (regions.lon, regions.lat, regions.radius))
     if len(edges) == 1:
         matrices, edges = TO_POLE @ matrices, [90.0 - edges[0][::-1], np.array([-180.0, 180.0])]
