@@ -138,11 +138,15 @@ def log_rate_variance(covariance: Array, conditions: Array, design: Design) -> A
         Variance.
     """
     xp = array_namespace(covariance, conditions)
-    left, right = xp.take(conditions, design.k, axis=1), xp.take(design.field, design.m, axis=1)
+    device = array_api_compat.device(covariance)
+    columns = xp.arange(design.field.shape[1], dtype=xp.int64, device=device)
+    of_field = xp.astype(design.m[:, None] == columns, xp.float64)
     rows = []
     for number in range(conditions.shape[0]):
-        weights = left[number, :] * right
-        rows.append(xp.sum((weights @ covariance) * weights, axis=1))
+        # The covariance of the factors of the columns B under these conditions
+        weights = xp.take(conditions[number, :], design.k)[:, None] * of_field
+        small = xp.matrix_transpose(weights) @ (covariance @ weights)
+        rows.append(xp.sum((design.field @ small) * design.field, axis=1))
     return xp.clip(xp.stack(rows), 0.0, xp.inf)
 
 
@@ -336,11 +340,14 @@ def _step(solved: _Solved, state: _State, conditions: Array, design: Design, *, 
 
 def _renew_strengths(solved: _Solved, state: _State, design: Design, *, xp: Any) -> _State:
     strengths = []
+    inverses: dict[tuple[int, int], Array] = {}
     for number, (first, matrix) in enumerate(design.penalties):
-        run = slice(first, first + matrix.shape[0])
-        total = _total_of_run(first, matrix.shape[0], state, design, xp=xp)
+        size = matrix.shape[0]
+        run = slice(first, first + size)
+        if (first, size) not in inverses:
+            inverses[first, size] = xp.linalg.pinv(_total_of_run(first, size, state, design))
         own = state.coefficients[run]
-        wanted = xp.sum(xp.linalg.pinv(total) * matrix) - xp.sum(solved.covariance[run, run] * matrix)
+        wanted = xp.sum(inverses[first, size] * matrix) - xp.sum(solved.covariance[run, run] * matrix)
         strengths.append(_renewed(state.strengths[number], wanted, own @ (matrix @ own), xp=xp))
     n_obs = state.effects.shape[0]
     wanted = n_obs / state.effect_strength - xp.sum(solved.effect_variance)
@@ -354,7 +361,7 @@ def _renew_strengths(solved: _Solved, state: _State, design: Design, *, xp: Any)
     )
 
 
-def _total_of_run(first: int, size: int, state: _State, design: Design, *, xp: Any) -> Array:
+def _total_of_run(first: int, size: int, state: _State, design: Design) -> Array:
     """Sum of all penalties of the same coefficients."""
     return sum(
         state.strengths[number] * matrix

@@ -107,27 +107,29 @@ def fit_regression(
     """
     chosen = _possible_terms(terms_named(terms), terms or (), observations)
     edges = axes[0].edges_in("TeV")
-    low, high = _energy_range(edges, observations, backend)
+    per_energy = to_host(backend.xp.sum(backend.xp.stack([item.counts for item in observations]), axis=(0, 2, 3)))
+    low, high = _energy_range(edges, observations, per_energy)
     energy, volume = _energies(edges[low : high + 1], observations)
     exposed, pixels = _pixels(axes)
     xp = backend.xp
     counts = xp.stack([_in_field(item.counts[low:high, :, :], pixels, backend) for item in observations])
     fraction = xp.stack([_open_pixels(item, exposed, pixels, backend) for item in observations])
     exposure = backend.asarray(volume)[:, :, None] * fraction[:, None, :]
-    reference = float(to_host(xp.sum(counts))) / float(to_host(xp.sum(exposure)))
+    reference = float(per_energy.sum()) / float(to_host(xp.sum(exposure)))
     scales = Scales(float(edges[low]), float(edges[high]), float(axes[1].edges_in("deg")[-1]), _means(observations))
     columns = _columns(energy, observations, chosen, scales, backend)
     detx, dety = (backend.asarray(values) for values in _places(axes, pixels))
     design = make_design(detx, dety, chosen, scales, backend)
     used = exposure > 0
     fit = fit_poisson(xp.where(used, counts, 0.0), exposure * reference, columns, design)
-    host = {name: to_host(getattr(fit, name)) for name in ("coefficients", "covariance", "strengths", "freedom")}
-    effects = to_host(fit.effects).tolist()
+    names = ("coefficients", "covariance", "strengths", "freedom", "effects", "scatter")
+    host = {name: to_host(getattr(fit, name)) for name in names}
+    effects = host.pop("effects").tolist()
     return RegressionModel(
         terms=chosen,
         scales=scales,
         reference=reference,
-        scatter=float(to_host(fit.scatter)),
+        scatter=float(host.pop("scatter")),
         effects={item.conditions.obs_id: effect for item, effect in zip(observations, effects, strict=True)},
         fov_align=fov_align,
         meta={"NOBS": len(observations)},
@@ -151,12 +153,10 @@ def _possible_terms(
 
 
 def _energy_range(
-    edges: NDArray[np.float64], observations: Sequence[ObservationCounts], backend: Backend
+    edges: NDArray[np.float64], observations: Sequence[ObservationCounts], per_energy: NDArray[np.int64]
 ) -> tuple[int, int]:
     """First bin above any threshold, and the end of the last that has counts."""
-    xp = backend.xp
-    total = sum(xp.sum(item.counts, axis=(1, 2)) for item in observations)
-    filled = np.flatnonzero(to_host(total)) if len(observations) else np.array([])
+    filled = np.flatnonzero(per_energy)
     if not filled.size:
         raise OptionError("no counts to fit a regression to")
     lowest = min(item.conditions.threshold for item in observations)
