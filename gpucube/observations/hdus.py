@@ -41,11 +41,15 @@ class ObservationFiles:
     ----------
     events, effective_area, gti : HduLocation, optional
         Event list, effective area (which holds the energy threshold), good time intervals.
+    pointing, background : HduLocation, optional
+        Pointing table, and the background that the observation came with; None where the index names none.
     """
 
     events: HduLocation | None
     effective_area: HduLocation | None
     gti: HduLocation | None = None
+    pointing: HduLocation | None = None
+    background: HduLocation | None = None
 
 
 def require(location: HduLocation | None, kind: str) -> HduLocation:

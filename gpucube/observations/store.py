@@ -17,6 +17,9 @@ from gpucube.observations.threshold import read_threshold
 
 __all__ = ["SCHEMES", "DataStore", "hess_file", "table_file"]
 
+# HDU_TYPE in the HDU index, in the order of the fields of `ObservationFiles`.
+HDU_TYPES = ("events", "aeff", "gti", "pointing", "bkg")
+
 
 def hess_file(folder: Path, obs_id: int, kind: str) -> Path:
     """Path of a file in the 2015 naming scheme.
@@ -91,7 +94,7 @@ def _gadf_files(folder: Path, obs_ids: list[int]) -> dict[int, ObservationFiles]
         # Two answers are none: which of them is right cannot be told.
         parts_of_one[kind.lower()] = location if known == location else None
     parts = {obs_id: found.get(obs_id, {}) for obs_id in obs_ids}
-    return {i: ObservationFiles(p.get("events"), p.get("aeff"), p.get("gti")) for i, p in parts.items()}
+    return {i: ObservationFiles(*(p.get(kind) for kind in HDU_TYPES)) for i, p in parts.items()}
 
 
 @dataclass(frozen=True)

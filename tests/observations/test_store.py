@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from gpucube.errors import DataError, ObservationError, OptionError
+from gpucube.observations.hdus import HduLocation
 from gpucube.observations.store import DataStore, hess_file, table_file
 
 OBS_IDS = [3, 201, 1]  # not in order
@@ -168,6 +169,23 @@ def test_index_with_rows_that_nobody_asked_for(tmp_path: Path) -> None:
         return table
 
     assert_store(DataStore.open(make_gadf(tmp_path / "data", change)), "GADF")
+
+
+def test_pointing_and_background_of_the_index(tmp_path: Path) -> None:
+    def change(table: Table) -> Table:
+        table.add_row((3, "pointing", "more", "pointing.fits", "POINTING"))
+        table.add_row((3, "BKG ", "runs", "run_3.fits.gz", "BKG"))
+        table.add_row((201, "bkg", "runs", "a.fits", "BKG"))
+        table.add_row((201, "bkg", "runs", "b.fits", "BKG"))  # two answers are none
+        return table
+
+    folder = make_gadf(tmp_path / "data", change)
+    files = DataStore.open(folder).files
+    assert files[3].pointing == HduLocation(folder / "more" / "pointing.fits", "POINTING")
+    assert files[3].background == HduLocation(folder / "runs" / "run_3.fits.gz", "BKG")
+    assert [files[i].background for i in (201, 1)] == [None, None]
+    assert [files[i].pointing for i in (201, 1)] == [None, None]
+    assert_store(DataStore.open(folder), "GADF")
 
 
 @pytest.mark.parametrize(("kind", "hdu"), [("events", "EVENTS"), ("aeff", "AEFF")])
