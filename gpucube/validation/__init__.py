@@ -1,0 +1,1 @@
+"""How good background models are: scores on observations, and models side by side."""
