@@ -1,8 +1,8 @@
 """Deviance of observed from predicted counts in three senses, and what a perfect prediction would have.
 
-Counts are cells of (observation, energy, DETY, DETX). In the first sense the prediction stands as it is; in the second it is
+Cells are (observation, energy, DETY, DETX). In the first sense the prediction stands as it is; in the second it is
 scaled to the counts of each observation, in the third to those of each observation and energy. Since
-D(n; mu) = D(n; s mu) + D(N; M) where s = N / M is the ratio of the totals, the mean deviance of a perfect prediction
+D(n; mu) = D(n; s mu) + D(N; M), where s = N / M is the ratio of the totals, the mean deviance of a perfect prediction
 is that of the third sense, given the totals, plus that of the totals.
 """
 

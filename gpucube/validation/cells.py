@@ -79,9 +79,7 @@ class ObservedCells:
         xp = self.backend.xp
         index = self.backend.asarray(wanted, dtype=xp.int64)
         counts, angles = (xp.take(values, index, axis=0) for values in (self.counts, self.solid_angle))
-        return replace(
-            self, conditions=[self.conditions[i] for i in wanted], counts=counts, solid_angle=angles
-        )
+        return replace(self, conditions=[self.conditions[i] for i in wanted], counts=counts, solid_angle=angles)
 
     @property
     def open_angle(self) -> Array:

@@ -75,9 +75,13 @@ def make_folds(conditions: Sequence[Conditions], n_folds: int) -> list[list[int]
         There are fewer targets than folds, or fewer than two folds.
     """
     targets = find_targets([c.pointing for c in conditions])
-    members = [[c for c, number in zip(conditions, targets, strict=True) if number == t] for t in range(targets.max() + 1)]
+    members = [
+        [c for c, number in zip(conditions, targets, strict=True) if number == t] for t in range(targets.max() + 1)
+    ]
     if not 2 <= n_folds <= len(members):
-        raise OptionError(f"{n_folds} folds of {len(members)} targets: there must be at least 2, at most one per target")
+        raise OptionError(
+            f"{n_folds} folds of {len(members)} targets: there must be at least 2, at most one per target"
+        )
     # The longest first: what comes last is short, and fills what is left.
     members.sort(key=lambda target: (-sum(c.livetime for c in target), min(c.obs_id for c in target)))
     livetimes = np.zeros(n_folds)

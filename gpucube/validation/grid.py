@@ -74,8 +74,8 @@ class ScoreGrid:
             raise OptionError(f"cells of {cell:g} deg and 1/{bins_per_decade:g} decade do not fit into the range")
         n_energy = max(round(bins_per_decade * math.log10(high / low)), 1)
         n_field = max(round(2 * max_offset / cell), 1)
-        field = (Axis.field_of_view(name, max_offset, n_field) for name in ("dety", "detx"))
-        return cls((Axis.energy(low, high, n_energy), *field), max_offset)
+        dety, detx = (Axis.field_of_view(name, max_offset, n_field) for name in ("dety", "detx"))
+        return cls((Axis.energy(low, high, n_energy), dety, detx), max_offset)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -67,9 +67,7 @@ def predict_cells(predictor: Predictor, cells: ObservedCells) -> Array:
             continue
         if len(model.axes) == 3 and model.fov_align != cells.align:
             raise OptionError(f"a model is aligned with {model.fov_align}, but events were counted in {cells.align}")
-        expected.append(
-            expected_counts(model, cells.grid, conditions, cells.solid_angle[number, :, :], cells.backend)
-        )
+        expected.append(expected_counts(model, cells.grid, conditions, cells.solid_angle[number, :, :], cells.backend))
     return xp.stack(expected)
 
 

@@ -9,14 +9,15 @@ from astropy.io import fits
 
 from gpucube.cubes.background import BackgroundModel
 from gpucube.cubes.fits import read_background_model
-from gpucube.errors import ObservationError
+from gpucube.errors import DataError
 from gpucube.files import open_fits
 from gpucube.observations.conditions import Conditions
 from gpucube.observations.hdus import blame, find_hdu, require
 from gpucube.observations.store import DataStore
+from gpucube.pipeline.output import model_tables
 from gpucube.prediction.predictor import Predictor
 
-__all__ = ["AttachedModels", "OneModel", "mirrored", "per_livetime"]
+__all__ = ["AttachedModels", "OneModel", "mirrored", "open_models", "per_livetime"]
 
 # Who wrote the H.E.S.S. test data of 2018, whose backgrounds have DETX growing with right ascension.
 MIRRORED = {"CREATOR": "SASH FITS::EventListWriter", "HDUVERS": "0.2"}
@@ -106,6 +107,33 @@ class OneModel(Predictor):
             The model, per livetime.
         """
         return per_livetime(self.model, conditions)
+
+
+def open_models(path: str | Path) -> Predictor:
+    """Open a file or a folder of models.
+
+    Parameters
+    ----------
+    path : path-like
+        Background model, or folder that make-models wrote.
+
+    Returns
+    -------
+    Predictor
+        The models, read whole.
+
+    Raises
+    ------
+    DataError
+        There is no model, or which of several predicts an observation is not known.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return OneModel.read(path)
+    tables = model_tables(folder)
+    if len(tables) != 1:
+        raise DataError(f"{len(tables)} models", folder, remedy="give the file of one")
+    return OneModel.read(*tables.values())
 
 
 @dataclass(frozen=True, eq=False)
