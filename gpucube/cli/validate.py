@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -19,10 +20,12 @@ from gpucube.observations.group_by import groups_by
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import SCHEMES, DataStore
 from gpucube.pipeline.settings import Settings
+from gpucube.prediction.groups import INTERPOLATIONS
+from gpucube.prediction.opening import open_predictor
 from gpucube.validation.cells import read_cells
 from gpucube.validation.folds import models_fit
 from gpucube.validation.grid import ScoreGrid
-from gpucube.validation.predictors import AttachedModels, open_models
+from gpucube.validation.predictors import AttachedModels, Filled
 from gpucube.validation.tables import by_cell, by_energy, by_observation, by_offset, by_quadrant, score_table, worst
 from gpucube.validation.validate import (
     Validation,
@@ -86,6 +89,13 @@ class Range(click.ParamType[tuple[float, float]]):
     show_default=True,
     help="With --cross-validate: orientation.",
 )
+@click.option(
+    "--interpolate",
+    type=click.Choice(INTERPOLATIONS),
+    default="none",
+    show_default=True,
+    help="Between groups of neighbouring zenith angles.",
+)
 @grouping_options
 @click.option(
     "--scheme",
@@ -146,11 +156,11 @@ def validate_command(paths: tuple[Path, ...], **options: Any) -> None:
     if options["n_folds"]:
         with progress_bar("observations") as step:
             cells = read_cells(store, obs_ids, grid, settings.align, backend, mask, step)
-        fit = models_fit(settings, open_models, groups)
-        with progress_bar("folds") as step:
+        with TemporaryDirectory(prefix="gpucube-") as folder, progress_bar("folds") as step:
+            fit = models_fit(settings, Path(folder), groups, options["interpolate"])
             result = validate_by_folds(options["method"], fit, store, cells, options["n_folds"], step)
     else:
-        predictor = AttachedModels(store) if model is None else open_models(model)
+        predictor = AttachedModels(store) if model is None else Filled(open_predictor(model, options["interpolate"]))
         training = None if model is None else training_observations(model)
         name = str(model or "backgrounds of the files")
         with progress_bar("observations") as step:

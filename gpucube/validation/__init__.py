@@ -2,14 +2,14 @@
 
 from gpucube.validation.folds import Fit, cross_validate, make_folds, models_fit
 from gpucube.validation.grid import ScoreGrid
-from gpucube.validation.predictors import AttachedModels, OneModel, open_models
+from gpucube.validation.predictors import AttachedModels, Filled
 from gpucube.validation.scores import Score, Scores, score_cells
 from gpucube.validation.validate import Validation, choose_observations, validate, validate_by_folds
 
 __all__ = [
     "AttachedModels",
+    "Filled",
     "Fit",
-    "OneModel",
     "Score",
     "ScoreGrid",
     "Scores",
@@ -18,7 +18,6 @@ __all__ = [
     "cross_validate",
     "make_folds",
     "models_fit",
-    "open_models",
     "score_cells",
     "validate",
     "validate_by_folds",

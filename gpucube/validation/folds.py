@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,11 @@ from gpucube.observations.store import DataStore
 from gpucube.observations.wobble import linked_positions
 from gpucube.pipeline.make_models import make_models
 from gpucube.pipeline.settings import Settings
+from gpucube.prediction.opening import open_predictor
 from gpucube.prediction.predictor import Predictor
 from gpucube.validation.cells import ObservedCells
 from gpucube.validation.predict import predict_cells
+from gpucube.validation.predictors import Filled
 
 __all__ = ["TARGET_DISTANCE", "Fit", "cross_validate", "find_targets", "make_folds", "models_fit"]
 
@@ -134,19 +136,22 @@ def cross_validate(
 
 def models_fit(
     settings: Settings,
-    open_models: Callable[[Path], Predictor],
+    folder: Path,
     groups: ObservationGroups | AdaptiveGroups | None = None,
+    interpolate: str = "none",
 ) -> Fit:
-    """Way to make models with `gpucube.pipeline.make_models`, in a temporary folder.
+    """Way to make models with `gpucube.pipeline.make_models`.
 
     Parameters
     ----------
     settings : Settings
         What to make, and how.
-    open_models : function (pathlib.Path) -> Predictor
-        Reads a folder of models, whole.
+    folder : pathlib.Path
+        Where models are kept: in a new folder each time. They are read when they are asked for.
     groups : ObservationGroups or AdaptiveGroups, optional
         Groups of observations; those of 2015 if not given.
+    interpolate : {"none", "linear", "log"}
+        How to go from group to group, see `gpucube.prediction.GroupModels`.
 
     Returns
     -------
@@ -155,8 +160,8 @@ def models_fit(
     """
 
     def fit(store: DataStore, obs_ids: Sequence[int]) -> Predictor:
-        with TemporaryDirectory(prefix="gpucube-") as folder:
-            make_models(store.select(obs_ids), folder, settings=settings, groups=groups)
-            return open_models(Path(folder))
+        out = Path(mkdtemp(prefix="models-", dir=folder))
+        make_models(store.select(obs_ids), out, settings=settings, groups=groups)
+        return Filled(open_predictor(out, interpolate))
 
     return fit

@@ -1,47 +1,25 @@
-"""Background models that are there already: a file for all observations, or the one that each came with."""
+"""Models as they are scored: those that observations came with, and any others as they would be attached."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from astropy.io import fits
 
 from gpucube.cubes.background import BackgroundModel
 from gpucube.cubes.fits import read_background_model
-from gpucube.errors import DataError
+from gpucube.errors import DataError, ObservationError
 from gpucube.files import open_fits
 from gpucube.observations.conditions import Conditions
 from gpucube.observations.hdus import blame, find_hdu, require
 from gpucube.observations.store import DataStore
-from gpucube.pipeline.output import model_tables
+from gpucube.prediction.filling import fill_model
 from gpucube.prediction.predictor import Predictor
 
-__all__ = ["AttachedModels", "OneModel", "mirrored", "open_models", "per_livetime"]
+__all__ = ["AttachedModels", "Filled", "mirrored"]
 
 # Who wrote the H.E.S.S. test data of 2018, whose backgrounds have DETX growing with right ascension.
 MIRRORED = {"CREATOR": "SASH FITS::EventListWriter", "HDUVERS": "0.2"}
-
-
-def per_livetime(model: BackgroundModel, conditions: Conditions) -> BackgroundModel:
-    """Rate per livetime of a model that may be per ontime.
-
-    Parameters
-    ----------
-    model : BackgroundModel
-        Model.
-    conditions : Conditions
-        The observation.
-
-    Returns
-    -------
-    BackgroundModel
-        The model, or one with another rate.
-    """
-    if model.rate_per == "LIVETIME":
-        return model
-    rate = model.rate.with_data(model.rate.data / conditions.dead_time_factor)
-    return replace(model, rate=rate, error=None, rate_per="LIVETIME")
 
 
 def mirrored(model: BackgroundModel) -> BackgroundModel:
@@ -66,32 +44,16 @@ def mirrored(model: BackgroundModel) -> BackgroundModel:
 
 
 @dataclass(frozen=True, eq=False)
-class OneModel(Predictor):
-    """The same model for all observations.
+class Filled(Predictor):
+    """Models with a rate everywhere, as `gpucube attach` writes them.
 
     Attributes
     ----------
-    model : BackgroundModel
-        Model on the host.
+    predictor : Predictor
+        Models that may not know all cells.
     """
 
-    model: BackgroundModel
-
-    @classmethod
-    def read(cls, path: str | Path) -> OneModel:
-        """Read a model.
-
-        Parameters
-        ----------
-        path : path-like
-            Any file that `gpucube.cubes.fits.read_background_model` reads.
-
-        Returns
-        -------
-        OneModel
-            The model.
-        """
-        return cls(read_background_model(path))
+    predictor: Predictor
 
     def predict(self, conditions: Conditions) -> BackgroundModel:
         """Predict the background of an observation.
@@ -104,36 +66,17 @@ class OneModel(Predictor):
         Returns
         -------
         BackgroundModel
-            The model, per livetime.
+            What is predicted, filled by `gpucube.prediction.filling.fill_model`.
+
+        Raises
+        ------
+        ObservationError
+            The models say nothing about such an observation.
         """
-        return per_livetime(self.model, conditions)
-
-
-def open_models(path: str | Path) -> Predictor:
-    """Open a file or a folder of models.
-
-    Parameters
-    ----------
-    path : path-like
-        Background model, or folder that make-models wrote.
-
-    Returns
-    -------
-    Predictor
-        The models, read whole.
-
-    Raises
-    ------
-    DataError
-        There is no model, or which of several predicts an observation is not known.
-    """
-    folder = Path(path)
-    if not folder.is_dir():
-        return OneModel.read(path)
-    tables = model_tables(folder)
-    if len(tables) != 1:
-        raise DataError(f"{len(tables)} models", folder, remedy="give the file of one")
-    return OneModel.read(*tables.values())
+        try:
+            return fill_model(self.predictor.predict(conditions))[0]
+        except DataError as error:
+            raise ObservationError(error.problem, error.path, error.hdu, error.column, error.remedy) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +113,10 @@ class AttachedModels(Predictor):
         with blame(location.path):
             model = read_background_model(location.path)
         model = mirrored(model) if self._is_mirrored(conditions.obs_id) else model
-        return per_livetime(model, conditions)
+        if model.rate_per == "LIVETIME":
+            return model
+        rate = model.rate.with_data(model.rate.data / conditions.dead_time_factor)
+        return replace(model, rate=rate, error=None, rate_per="LIVETIME")
 
     def _is_mirrored(self, obs_id: int) -> bool:
         location = require(self.store.files_of(obs_id).events, "EVENTS")
