@@ -7,12 +7,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
-import numpy as np
-from astropy.table import Table
 
 from gpucube.arrays.backend import get_backend
 from gpucube.arrays.rate import METHODS
-from gpucube.cli.app import backend_option, cli, level_option, new_table, print_table, progress_bar
+from gpucube.cli.app import backend_option, cli, level_option, print_astropy_table, progress_bar
 from gpucube.cli.grouping import grouping_options, groups_from_options
 from gpucube.cubes.background import ALIGNMENTS
 from gpucube.errors import OptionError
@@ -20,13 +18,15 @@ from gpucube.observations.group_by import groups_by
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import SCHEMES, DataStore
 from gpucube.pipeline.settings import Settings
+from gpucube.plots import require_matplotlib
 from gpucube.prediction.groups import INTERPOLATIONS
 from gpucube.prediction.opening import open_predictor
+from gpucube.report.validation import validation_notes, validation_tables, write_validation
 from gpucube.validation.cells import read_cells
 from gpucube.validation.folds import models_fit
 from gpucube.validation.grid import ScoreGrid
 from gpucube.validation.predictors import AttachedModels, Filled
-from gpucube.validation.tables import by_cell, by_energy, by_observation, by_offset, by_quadrant, score_table, worst
+from gpucube.validation.tables import worst
 from gpucube.validation.validate import (
     Validation,
     choose_observations,
@@ -38,8 +38,6 @@ from gpucube.validation.validate import (
 __all__ = ["validate_command"]
 
 WORST = 5
-# Numbers of columns whose digits are not those of the others
-FORMATS = {"SKILL": ".3f", "SKILL_ERR": ".3f", "RATIO": ".3f", "RATIO_ERR": ".3f", "PULL": "+.1f"}
 
 
 class Range(click.ParamType[tuple[float, float]]):
@@ -146,6 +144,8 @@ def validate_command(paths: tuple[Path, ...], **options: Any) -> None:
       gpucube validate --cross-validate 5 --method mayer2015 --group-by ALT:0,45,60,90 DATA
       gpucube validate models DATA --catalog none --only 'TARGET_NAME=Off data'
     """
+    if options["out"] is not None:
+        require_matplotlib()
     groups = groups_from_options(options)
     model, data = _model_and_data(paths, options["attached"], options["n_folds"])
     store = DataStore.open(data, options["scheme"])
@@ -166,6 +166,9 @@ def validate_command(paths: tuple[Path, ...], **options: Any) -> None:
         with progress_bar("observations") as step:
             result = validate(name, predictor, store, obs_ids, grid, backend, mask, training, step)
     print_validation(result)
+    if options["out"] is not None:
+        for path in write_validation(result, options["out"]):
+            click.echo(path)
 
 
 def _model_and_data(paths: tuple[Path, ...], attached: bool, n_folds: int | None) -> tuple[Path | None, Path]:
@@ -196,52 +199,12 @@ def _only(texts: tuple[str, ...]) -> ObservationGroups | None:
 
 def print_validation(result: Validation) -> None:
     """Print scores, and where the models are wrong."""
-    scores = result.scores
-    _print(f"scores of {result.name}", score_table(scores))
-    ratio = scores.n_predicted / scores.n_observed
-    n_obs = len(scores.cells.conditions)
-    click.echo(
-        f"{n_obs} observations: {scores.n_observed:,} events observed, {scores.n_predicted:,.0f} predicted "
-        f"(predicted / observed {ratio:.4f})"
-    )
-    _print_origin(result)
-    _print("by energy", by_energy(scores))
-    _print("by offset", by_offset(scores))
-    _print("by quadrant", by_quadrant(scores))
-    observations = by_observation(scores)
-    _print("observations that are predicted worst", worst(observations, "EXCESS_ABSOLUTE", WORST))
-    _print("cells that are predicted worst, all observations together", worst(by_cell(scores), "PULL", WORST))
-
-
-def _print_origin(result: Validation) -> None:
-    scores = result.scores
-    if result.folds:
-        n_obs = ", ".join(str(len(fold)) for fold in result.folds)
-        click.echo(f"models were made {len(result.folds)} times, each without {n_obs} observations, by target")
-    elif result.training is None:
-        click.echo("which observations the models were made from is not known")
-    else:
-        click.echo(f"models were made from {len(result.training)} observations, {len(result.seen)} of them scored here")
-    if result.seen:
-        ids = ", ".join(map(str, result.seen[:5])) + ", ..." * (len(result.seen) > 5)
-        click.echo(f"warning: scores are too good, for the models have seen observations {ids}", err=True)
-    if scores.n_unknown:
-        click.echo(f"warning: {scores.n_unknown:,} events lie where the models predict nothing; not scored", err=True)
-    for obs_id, reason in scores.cells.skipped.items():
-        click.echo(f"warning: observation {obs_id} is not scored: {reason}", err=True)
-
-
-def _print(title: str, table: Table) -> None:
-    units = [f" ({column.unit})" if column.unit else "" for column in table.itercols()]
-    names = [f"{name.lower().replace('_', ' ')}{unit}" for name, unit in zip(table.colnames, units, strict=True)]
-    shown = new_table(title, *names)
-    for row in table:
-        shown.add_row(*(_text(name, row[name]) for name in table.colnames))
-    print_table(shown)
-
-
-def _text(name: str, value: Any) -> str:
-    if isinstance(value, (float, np.floating)):
-        number = float(value)
-        return format(number, FORMATS.get(name, ",.0f" if abs(number) >= 1000 else ".4g"))
-    return f"{value:,}" if isinstance(value, np.integer) and name != "OBS_ID" else str(value).replace("_", " ")
+    tables = validation_tables(result)
+    print_astropy_table(f"scores of {result.name}", tables["scores"])
+    for note in validation_notes(result):
+        click.echo(note, err=note.startswith("warning"))
+    for name in ("energy", "offset", "quadrant"):
+        print_astropy_table(f"by {name}", tables[name])
+    observations = worst(tables["observations"], "EXCESS_ABSOLUTE", WORST)
+    print_astropy_table("observations that are predicted worst", observations)
+    print_astropy_table("cells that are predicted worst", worst(tables["cells"], "PULL", WORST))
