@@ -125,8 +125,13 @@ def _histogram(panel: Axes, pull: NDArray[np.float64]) -> None:
 def _images(comparison: Comparison) -> bytes:
     """Both rates, ratio and pull at some energies, those with the most cells known in both."""
     energies = _shown_energies(comparison)
-    figure = new_figure(13.0, 2.8 * len(energies) + 0.8, layout="constrained")
-    panels = figure.subplots(len(energies), 4, squeeze=False, sharex=True, sharey=True)
+    # Fixed margins (inches): to lay out panels by the size of their labels takes seconds.
+    width, height = 14.0, 2.8 * len(energies) + 1.2
+    figure = new_figure(width, height)
+    margins = {"left": 1.0 / width, "right": 1 - 0.9 / width, "bottom": 0.6 / height, "top": 1 - 0.8 / height}
+    panels = figure.subplots(
+        len(energies), 4, squeeze=False, sharex=True, sharey=True, gridspec_kw=margins | {"wspace": 0.35}
+    )
     edges = comparison.axes[0].edges_in("TeV")
     for row, number in zip(panels, energies, strict=True):
         both = np.stack([comparison.first[number], comparison.second[number]])
@@ -159,6 +164,6 @@ def _image(panel: Axes, comparison: Comparison, image: NDArray[np.float64], **op
     panel.set_aspect("equal")
     if np.isfinite(image).any():
         mesh = panel.pcolormesh(detx.edges_in("deg"), dety.edges_in("deg"), image, **options)
-        panel.figure.colorbar(mesh, ax=panel)
+        panel.figure.colorbar(mesh, cax=panel.inset_axes((1.03, 0, 0.05, 1)))
     else:
         panel.text(0.5, 0.5, "not known", ha="center", va="center", transform=panel.transAxes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import astropy.units as u
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,8 @@ from gpucube.arrays.interpolation import interpolate_log, interpolation_matrix
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import FLOOR_2015, RATE_UNIT, BackgroundModel
 from gpucube.errors import ObservationError, OptionError
-from gpucube.observations.conditions import Conditions
+from gpucube.observations.conditions import Conditions, read_conditions
+from gpucube.observations.store import DataStore
 from gpucube.prediction.predictor import Predictor
 from gpucube.validation.cells import ObservedCells, sum_parts
 from gpucube.validation.grid import ENERGY_PARTS, ScoreGrid
@@ -19,22 +22,35 @@ from gpucube.validation.grid import ENERGY_PARTS, ScoreGrid
 __all__ = ["expected_counts", "model_rate", "predict_cells", "predicted_alignment"]
 
 
-def predicted_alignment(predictor: Predictor, conditions: Conditions) -> str:
+def predicted_alignment(predictor: Predictor, store: DataStore, obs_ids: Sequence[int]) -> str:
     """Alignment of the field of view of what is predicted.
 
     Parameters
     ----------
     predictor : Predictor
         Models.
-    conditions : Conditions
-        One of the observations.
+    store : DataStore
+        Observations.
+    obs_ids : sequence of int
+        Which of them; they are tried until there is a prediction for one.
 
     Returns
     -------
     {"ALTAZ", "RADEC"}
         The alignment.
+
+    Raises
+    ------
+    ObservationError
+        There is a prediction for none; the error is that of the last.
     """
-    return predictor.predict(conditions).fov_align
+    problem = ObservationError("there is no observation to predict", store.path)
+    for obs_id in obs_ids:
+        try:
+            return predictor.predict(read_conditions(store, obs_id)).fov_align
+        except ObservationError as error:
+            problem = error
+    raise problem
 
 
 def predict_cells(predictor: Predictor, cells: ObservedCells) -> Array:

@@ -13,7 +13,6 @@ from astropy.table import Table
 from gpucube.arrays.backend import Backend, get_backend
 from gpucube.errors import DataError, GpucubeError
 from gpucube.files import open_fits
-from gpucube.observations.conditions import read_conditions
 from gpucube.observations.groups import ObservationGroupAxis, ObservationGroups
 from gpucube.observations.store import DataStore
 from gpucube.pipeline.mask import Mask
@@ -142,7 +141,7 @@ def validate(
     Validation
         The scores.
     """
-    align = predicted_alignment(predictor, read_conditions(store, obs_ids[0]))
+    align = predicted_alignment(predictor, store, obs_ids)
     backend = backend or get_backend("numpy")
     cells = read_cells(store, obs_ids, grid or ScoreGrid.make(), align, backend, mask, progress)
     return Validation(name, score_cells(cells, predict_cells(predictor, cells)), training)
