@@ -107,9 +107,8 @@ def _pull_images(scores: Scores) -> bytes:
         panel.pcolormesh(detx.edges_in("deg"), dety.edges_in("deg"), image, **PULL_COLORS)
         panel.set_aspect("equal")
         panel.set_title(f"{low:.3g} – {high:.3g} TeV", fontsize="medium")
-    figure.colorbar(
-        panels[0].collections[0], ax=panels.tolist(), label="pull: (observed − predicted) / √predicted", shrink=0.7
-    )
+    bar = figure.add_axes((1 - 0.9 / width, 0.2, 0.2 / width, 0.6))
+    figure.colorbar(panels[0].collections[0], cax=bar, label="pull: (observed − predicted) / √predicted")
     _pull_histogram(panels[energy.n_bins], images[(expected > ENOUGH) & np.isfinite(images)])
     for panel in panels[energy.n_bins + 1 :]:
         panel.set_visible(False)
