@@ -12,6 +12,7 @@ from gpucube.arrays.backend import get_backend
 from gpucube.arrays.rate import METHODS
 from gpucube.cli.app import backend_option, cli, level_option, print_astropy_table, progress_bar
 from gpucube.cli.grouping import grouping_options, groups_from_options
+from gpucube.cli.make_models import EnergyBins
 from gpucube.cubes.background import ALIGNMENTS
 from gpucube.errors import OptionError
 from gpucube.observations.group_by import groups_by
@@ -87,6 +88,11 @@ class Range(click.ParamType[tuple[float, float]]):
     show_default=True,
     help="With --cross-validate: orientation.",
 )
+@click.option(
+    "--energy-bins", type=EnergyBins(), metavar="MIN,MAX,N", help="With --cross-validate: energy bins of the models."
+)
+@click.option("--fov", type=float, metavar="DEG", help="With --cross-validate: largest DETX and DETY of the models.")
+@click.option("--pixels", type=int, metavar="N", help="With --cross-validate: bins of the models in DETX and DETY.")
 @click.option(
     "--interpolate",
     type=click.Choice(INTERPOLATIONS),
@@ -184,8 +190,19 @@ def _model_and_data(paths: tuple[Path, ...], attached: bool, n_folds: int | None
 
 
 def _settings(options: dict[str, Any]) -> Settings:
-    names = ("method", "threshold", "align", "catalog", "backend", "mask", "mask_radius", "mask_regions")
-    return Settings(**{name: options[name] for name in names})
+    names = (
+        "method",
+        "threshold",
+        "align",
+        "fov",
+        "pixels",
+        "catalog",
+        "backend",
+        "mask",
+        "mask_radius",
+        "mask_regions",
+    )
+    return Settings(energy_edges=options["energy_bins"], **{name: options[name] for name in names})
 
 
 def _only(texts: tuple[str, ...]) -> ObservationGroups | None:

@@ -75,7 +75,7 @@ def test_validate(store, models, tmp_path):
 def test_cross_validate(store):
     output = run(
         *("validate", "--cross-validate", 2, store, "--catalog", "none", "--cell", "1", "--bins-per-decade", "2"),
-        *("--group-by", "ALT:0,90"),
+        *("--group-by", "ALT:0,90", "--energy-bins", "0.1,100,6", "--pixels", 8, "--fov", 3),
     )
     assert "models were made 2 times" in output
     assert "too good" not in output
