@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_model", "require_matplotlib"]
+__all__ = ["new_figure", "plot_model", "png_bytes", "require_matplotlib"]
 
 RATE_LABEL = "rate (s⁻¹ TeV⁻¹ sr⁻¹)"
 # Parsed much faster than the mathematical text of matplotlib.
@@ -43,7 +43,7 @@ def require_matplotlib() -> None:
     OptionError
         Matplotlib is not installed.
     """
-    _new_figure(1, 1)
+    new_figure(1, 1)
 
 
 def plot_model(model: BackgroundModel, folder: str | Path, stem: str) -> list[Path]:
@@ -73,7 +73,7 @@ def plot_model(model: BackgroundModel, folder: str | Path, stem: str) -> list[Pa
     paths = []
     for name, figure in figures.items():
         path = Path(folder) / f"{stem}_{name}.png"
-        write_whole(path, _png(figure))
+        write_whole(path, png_bytes(figure))
         paths.append(path)
     return paths
 
@@ -85,7 +85,26 @@ def _exposed_rate(model: BackgroundModel) -> np.ndarray:
     return rate if model.livetime is None else np.where(model.livetime.quantity.value > 0, rate, np.nan)
 
 
-def _new_figure(width: float, height: float, layout: Literal["constrained"] | None = None) -> Figure:
+def new_figure(width: float, height: float, layout: Literal["constrained"] | None = None) -> Figure:
+    """Make an empty figure that needs no display.
+
+    Parameters
+    ----------
+    width, height : float
+        Size in inches.
+    layout : {"constrained"}, optional
+        How panels are placed; by hand if not given.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Raises
+    ------
+    OptionError
+        Matplotlib is not installed.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -96,7 +115,19 @@ def _new_figure(width: float, height: float, layout: Literal["constrained"] | No
     return figure
 
 
-def _png(figure: Figure) -> bytes:
+def png_bytes(figure: Figure) -> bytes:
+    """Draw a figure.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure.
+
+    Returns
+    -------
+    bytes
+        Content of a PNG file, the same for the same figure.
+    """
     buffer = io.BytesIO()
     # Without the version of matplotlib inside, the same model gives the same bytes for longer.
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
@@ -121,7 +152,7 @@ def _draw_images(model: BackgroundModel, rate: np.ndarray) -> Figure:
     n_columns = min(PANELS_PER_ROW, rate.shape[0])
     n_rows = math.ceil(rate.shape[0] / n_columns)
     width, height = max(PANEL_WIDTH * n_columns, 8.0), PANEL_HEIGHT * n_rows + 1.3
-    figure = _new_figure(width, height)
+    figure = new_figure(width, height)
     # Fixed margins (inches), because to lay out 20 panels by the size of their labels takes seconds.
     grid = {"left": 0.75 / width, "right": 1 - 0.8 / width, "bottom": 0.65 / height, "top": 1 - 0.85 / height}
     panels = figure.subplots(
@@ -200,7 +231,7 @@ def _rings(cube: Cube) -> dict[str, np.ndarray]:
 
 
 def _draw_spectra(model: BackgroundModel, rate: np.ndarray) -> Figure:
-    figure = _new_figure(11.0 if model.counts else 6.0, 4.6, layout="constrained")
+    figure = new_figure(11.0 if model.counts else 6.0, 4.6, layout="constrained")
     panels = figure.subplots(1, 2 if model.counts else 1, squeeze=False)[0]
     figure.suptitle(_title(model))
     _draw_rates(panels[0], model, rate)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from astropy.table import Table as AstropyTable
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -16,8 +17,9 @@ from rich.table import Table
 from gpucube._version import __version__
 from gpucube.arrays.backend import BACKENDS
 from gpucube.errors import GpucubeError
+from gpucube.report.text import cell_text, column_label
 
-__all__ = ["backend_option", "cli", "new_table", "print_table", "progress_bar"]
+__all__ = ["backend_option", "cli", "new_table", "print_astropy_table", "print_table", "progress_bar"]
 
 log = logging.getLogger("gpucube")
 
@@ -138,3 +140,11 @@ def print_table(table: Table) -> None:
     # Not on a terminal, lines are for a file or another program, which wants them whole.
     width = None if Console().is_terminal else 200
     Console(width=width, markup=False, highlight=False).print(table)
+
+
+def print_astropy_table(title: str, table: AstropyTable) -> None:
+    """Print a table of numbers."""
+    shown = new_table(title, *(column_label(table, name) for name in table.colnames))
+    for row in table:
+        shown.add_row(*(cell_text(name, row[name]) for name in table.colnames))
+    print_table(shown)

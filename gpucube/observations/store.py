@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -261,6 +261,29 @@ class DataStore:
         locations = (files.events, files.effective_area, files.pointing)
         paths = [location.path for location in locations if location is not None]
         return tuple(path.stat().st_size if path.is_file() else -1 for path in paths)
+
+    def select(self, obs_ids: Collection[int]) -> DataStore:
+        """Only some of the observations.
+
+        Parameters
+        ----------
+        obs_ids : collection of int
+            Their identifiers.
+
+        Returns
+        -------
+        DataStore
+            Store whose table has the rows of these, in its own order.
+
+        Raises
+        ------
+        ObservationError
+            One of them is not there.
+        """
+        wanted = set(obs_ids)
+        for obs_id in wanted:
+            self.files_of(obs_id)
+        return replace(self, table=self.table[np.isin(self.table["OBS_ID"], list(wanted))])
 
     def files_of(self, obs_id: int) -> ObservationFiles:
         """Where the parts of an observation are.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gpucube.observations.columns import column_values
 
-__all__ = ["WOBBLE_DISTANCE", "wobble_positions"]
+__all__ = ["WOBBLE_DISTANCE", "linked_positions", "wobble_positions"]
 
 #: Pointings nearer to each other than this (deg) are the same wobble position: less than between two wobbles of 0.4 deg
 #: to different sides, more than pointings scatter.
@@ -47,7 +47,7 @@ def wobble_positions(table: Table) -> tuple[NDArray[np.int64], list[str]]:
     known = np.isfinite(lon) & np.isfinite(lat)
     # Sorted, and each only once: thousands of observations have a few positions.
     offsets, inverse = np.unique(np.round(np.stack([lon, lat], axis=1)[known], 4), axis=0, return_inverse=True)
-    members = _linked(offsets)
+    members = linked_positions(offsets, WOBBLE_DISTANCE)
     indices = np.full(len(table), -1, dtype=np.int64)
     indices[known] = members[inverse.ravel()]
     firsts = np.unique(members, return_index=True)[1]
@@ -69,18 +69,32 @@ def _positions(table: Table, lon: str, lat: str) -> SkyCoord:
     return SkyCoord(np.where(good, ra, np.nan), np.where(good, dec, np.nan), unit="deg")
 
 
-def _linked(offsets: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Number the sets of positions that are linked by steps of less than `WOBBLE_DISTANCE`."""
-    lon, lat = np.deg2rad(offsets.T)
+def linked_positions(positions: NDArray[np.float64], distance: float) -> NDArray[np.int64]:
+    """Number the sets of positions that are linked by steps of less than a distance.
+
+    Parameters
+    ----------
+    positions : numpy.ndarray of float64, shape (n, 2)
+        Longitude and latitude in deg.
+    distance : float
+        Longest step in deg.
+
+    Returns
+    -------
+    numpy.ndarray of int64, shape (n,)
+        Number of the set of each position; sets are numbered in the order of their first positions.
+    """
+    lon, lat = np.deg2rad(positions.T)
     vectors = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
-    numbers = np.full(len(offsets), -1, dtype=np.int64)
-    for start in range(len(offsets)):
+    numbers = np.full(len(positions), -1, dtype=np.int64)
+    for start in range(len(positions)):
         if numbers[start] >= 0:
             continue
         number = numbers.max() + 1
         waiting = [start]
         while waiting:
-            near = vectors @ vectors[waiting.pop()] > np.cos(np.deg2rad(WOBBLE_DISTANCE))
+            near = vectors @ vectors[waiting.pop()] > np.cos(np.deg2rad(distance))
+            near[start] = True
             new = np.flatnonzero(near & (numbers < 0))
             numbers[new] = number
             waiting += new.tolist()

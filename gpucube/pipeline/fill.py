@@ -19,7 +19,7 @@ from gpucube.observations.events import Observation
 from gpucube.pipeline.ledger import LedgerError, LedgerRow
 from gpucube.pipeline.mask import Mask, masked
 
-__all__ = ["Axes", "FilledGroup", "fill_group", "fov_coordinates"]
+__all__ = ["Axes", "FilledGroup", "count_events", "fill_group", "fov_coordinates"]
 
 Axes = tuple[Axis, ...]
 Edges = tuple[Array, ...]
@@ -132,22 +132,51 @@ def _with_observation(row: LedgerRow, observation: Observation) -> LedgerRow:
 def _add_observation(
     sums: _Sums, observation: Observation, outside: Masked | None, edges: Edges, rule: str, backend: Backend
 ) -> None:
-    xp = backend.xp
-    energy = backend.asarray(observation.energy)
-    good = backend.asarray(observation.good)
-    excluded, fraction = outside or (xp.zeros_like(good), None)
-    position = _coordinates(*fov_coordinates(observation, backend), n_axes=len(edges) - 1)
-    energy = xp.where(good, energy, xp.nan)
-    threshold = backend.asarray([observation.threshold], dtype=xp.float64)
-    cut = THRESHOLD_RULES[rule].cut(threshold, edges[0])[0]
-    fills, tally = tally_fates(energy, position, excluded, cut, edges)
-    sums.counts = sums.counts + histogramdd((fillable(energy, fills), *position), edges)
+    excluded, fraction = outside or (None, None)
+    counts, tally = count_events(observation, excluded, edges, rule, backend)
+    sums.counts = sums.counts + counts
     sums.tallies.append(tally)
     sums.n_read.append(len(observation.energy))
     sums.livetimes.append(observation.livetime)
     sums.ontimes.append(observation.ontime)
     sums.thresholds.append(observation.threshold)
     sums.open_fractions.append(fraction)
+
+
+def count_events(
+    observation: Observation, excluded: Array | None, edges: Edges, rule: str, backend: Backend
+) -> tuple[Array, Array]:
+    """Count the events of one observation, and account for each.
+
+    Parameters
+    ----------
+    observation : Observation
+        Observation.
+    excluded : array of bool, shape (n_events,), optional
+        Whether an event is in an exclusion region.
+    edges : tuple of array of float64
+        Edges of the energy in TeV, and of DETY and DETX, or of the offset, in deg.
+    rule : {"share", "edge", "2015"}
+        What to do with the energy bin that a threshold cuts.
+    backend : Backend
+        Where to count.
+
+    Returns
+    -------
+    counts : array of int64, shape of the bins
+        Number of events, on the device.
+    tally : array of int64, shape (6,)
+        Number of events of each fate, in the order of `gpucube.arrays.tally.FATES`.
+    """
+    xp = backend.xp
+    good = backend.asarray(observation.good)
+    excluded = xp.zeros_like(good) if excluded is None else excluded
+    position = _coordinates(*fov_coordinates(observation, backend), n_axes=len(edges) - 1)
+    energy = xp.where(good, backend.asarray(observation.energy), xp.nan)
+    threshold = backend.asarray([observation.threshold], dtype=xp.float64)
+    cut = THRESHOLD_RULES[rule].cut(threshold, edges[0])[0]
+    fills, tally = tally_fates(energy, position, excluded, cut, edges)
+    return histogramdd((fillable(energy, fills), *position), edges), tally
 
 
 def _coordinates(detx: Array, dety: Array, n_axes: int) -> tuple[Array, ...]:

@@ -82,7 +82,7 @@ class Summary:
 
 
 def make_models(
-    data: str | Path,
+    data: str | Path | DataStore,
     out: str | Path,
     scheme: str = "auto",
     settings: Settings | None = None,
@@ -94,12 +94,12 @@ def make_models(
 
     Parameters
     ----------
-    data : path-like
-        Folder of event lists.
+    data : path-like or DataStore
+        Folder of event lists, or some of its observations.
     out : path-like
         Output folder.
     scheme : {"auto", "HESS", "GADF"}
-        Naming scheme of `data`.
+        Naming scheme of `data`, where it is a folder.
     settings : Settings, optional
         What to make, and how.
     groups : ObservationGroups or AdaptiveGroups, optional
@@ -127,7 +127,7 @@ def make_models(
         No observation is left.
     """
     settings = settings or Settings()
-    store = DataStore.open(data, scheme)
+    store = data if isinstance(data, DataStore) else DataStore.open(data, scheme)
     backend = get_backend(settings.backend)
     mask = open_mask(settings)
     selection = select_observations(store, settings, groups)

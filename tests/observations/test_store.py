@@ -311,3 +311,12 @@ def test_hess_dl3_dr1(hess_dl3_dr1: Path) -> None:
         for location in (files.events, files.effective_area, files.gti):
             assert location is not None
             assert location.path.is_file()
+
+
+def test_some_observations_of_a_store(tmp_path: Path) -> None:
+    store = DataStore.open(make_gadf(tmp_path / "data"))
+    some = store.select([1, 3])
+    assert some.table["OBS_ID"].tolist() == [3, 1]  # in the order of the table
+    assert some.files[1] == store.files[1]
+    with pytest.raises(ObservationError, match="OBS_ID 7"):
+        store.select([1, 7])

@@ -1,0 +1,169 @@
+"""What is told of two sets of models side by side: a table, pictures and a page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpucube.plots import new_figure, png_bytes
+from gpucube.report.page import Section, html_page
+from gpucube.report.validation import ecsv_bytes, write_files
+from gpucube.validation.compare import Comparison, comparison_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["comparison_pictures", "write_comparison"]
+
+ROWS = 4
+LARGEST_PULL = 5.0
+PAGE = "comparison.html"
+
+
+def write_comparison(
+    comparisons: list[Comparison], names: tuple[str, str], folder: str | Path, notes: list[str]
+) -> list[Path]:
+    """Write a table (ECSV), pictures (PNG) and a page (HTML) that holds both.
+
+    Parameters
+    ----------
+    comparisons : list of Comparison
+        Models side by side.
+    names : tuple of str
+        What the first and the second models are.
+    folder : path-like
+        Where to; made if it is missing. Files of the same names are replaced.
+    notes : list of str
+        What is to be said of them.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files.
+
+    Raises
+    ------
+    OptionError
+        Matplotlib is not installed.
+    OutputError
+        The folder cannot be made or written to.
+    """
+    table = comparison_table(comparisons)
+    files = {"comparison.ecsv": ecsv_bytes(table)}
+    sections = [Section("Energy bins", [f"first: {names[0]}", f"second: {names[1]}", *notes], table)]
+    for comparison in comparisons:
+        stem = re.sub(r"\W+", "_", comparison.name)
+        for kind, picture in comparison_pictures(comparison).items():
+            files[f"comparison_{stem}_{kind}.png"] = picture
+            sections.append(Section(f"{comparison.name}: {kind}", picture=picture))
+    page = html_page(f"{names[0]} and {names[1]}", sections)
+    return write_files(Path(folder), files | {PAGE: page.encode()})
+
+
+def comparison_pictures(comparison: Comparison) -> dict[str, bytes]:
+    """Draw two models side by side.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        The models.
+
+    Returns
+    -------
+    dict of str to bytes
+        PNG files by name: spectra; for models in DETX and DETY, images too.
+
+    Raises
+    ------
+    OptionError
+        Matplotlib is not installed.
+    """
+    pictures = {"spectra": _spectra(comparison)}
+    if len(comparison.axes) == 3:
+        pictures["images"] = _images(comparison)
+    return pictures
+
+
+def _spectra(comparison: Comparison) -> bytes:
+    """Mean rate of the field of view against energy, their ratio, and the pulls of all cells."""
+    table = comparison_table([comparison])
+    edges = comparison.axes[0].edges_in("TeV")
+    centers = np.sqrt(edges[1:] * edges[:-1])
+    figure = new_figure(11.0, 5.0, layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=(2, 1))
+    rates = figure.add_subplot(grid[0, 0])
+    ratios = figure.add_subplot(grid[1, 0], sharex=rates)
+    for name, mark in (("FIRST", "o"), ("SECOND", "x")):
+        shown = np.where(table[name] > 0, table[name], np.nan)
+        rates.plot(centers, shown, mark + "-", ms=4, label=name.lower())
+    rates.set(xscale="log", ylabel="mean rate (s⁻¹ TeV⁻¹ sr⁻¹)", title=comparison.name)
+    if (table["FIRST"] > 0).any() or (table["SECOND"] > 0).any():
+        rates.set_yscale("log")
+    rates.legend()
+    ratios.axhline(1.0, color="0.5", lw=1)
+    ratios.errorbar(centers, table["RATIO"], yerr=np.nan_to_num(table["RATIO_ERR"]), fmt="k.")
+    ratios.set(xlabel="energy (TeV)", ylabel="first / second")
+    pull = comparison.pull[np.isfinite(comparison.pull)]
+    _histogram(figure.add_subplot(grid[:, 1]), pull)
+    return png_bytes(figure)
+
+
+def _histogram(panel: Axes, pull: NDArray[np.float64]) -> None:
+    panel.set_xlabel("pull: (first − second) / error")
+    if not pull.size:
+        panel.text(0.5, 0.5, "no statistical errors", ha="center", va="center", transform=panel.transAxes)
+        return
+    bins = np.linspace(-LARGEST_PULL, LARGEST_PULL, 41)
+    panel.hist(np.clip(pull, bins[0], bins[-1]), bins.tolist())
+    panel.set_title(f"{pull.mean():+.2f} ± {pull.std():.2f} of {pull.size:,} cells", fontsize="medium")
+
+
+def _images(comparison: Comparison) -> bytes:
+    """Both rates, ratio and pull at some energies, those with the most cells known in both."""
+    energies = _shown_energies(comparison)
+    # Fixed margins (inches): to lay out panels by the size of their labels takes seconds.
+    width, height = 14.0, 2.8 * len(energies) + 1.2
+    figure = new_figure(width, height)
+    margins = {"left": 1.0 / width, "right": 1 - 0.9 / width, "bottom": 0.6 / height, "top": 1 - 0.8 / height}
+    panels = figure.subplots(
+        len(energies), 4, squeeze=False, sharex=True, sharey=True, gridspec_kw=margins | {"wspace": 0.35}
+    )
+    edges = comparison.axes[0].edges_in("TeV")
+    for row, number in zip(panels, energies, strict=True):
+        both = np.stack([comparison.first[number], comparison.second[number]])
+        limits = {"vmin": np.nanmin(both, initial=np.inf, where=np.isfinite(both)), "vmax": np.nanmax(both)}
+        _image(row[0], comparison, both[0], cmap="viridis", **limits)
+        _image(row[1], comparison, both[1], cmap="viridis", **limits)
+        _image(row[2], comparison, np.log2(comparison.ratio[number]), cmap="RdBu_r", vmin=-1, vmax=1)
+        _image(row[3], comparison, comparison.pull[number], cmap="RdBu_r", vmin=-LARGEST_PULL, vmax=LARGEST_PULL)
+        row[0].set_ylabel(f"{edges[number]:.3g} – {edges[number + 1]:.3g} TeV\nDETY (deg)")
+    for panel, title in zip(panels[0], ("first", "second", "log₂(first / second)", "pull"), strict=True):
+        panel.set_title(title)
+    for panel in panels[-1]:
+        panel.set_xlabel("DETX (deg)")
+    figure.suptitle(f"{comparison.name}: rates in s⁻¹ TeV⁻¹ sr⁻¹")
+    return png_bytes(figure)
+
+
+def _shown_energies(comparison: Comparison) -> list[int]:
+    """At most four energies, spread over those at which both are known."""
+    known = np.flatnonzero(comparison.both.any(axis=(1, 2)))
+    if not known.size:
+        return [0]
+    places = np.linspace(0, known.size - 1, min(ROWS, known.size)).round().astype(int)
+    return [int(number) for number in known[places]]
+
+
+def _image(panel: Axes, comparison: Comparison, image: NDArray[np.float64], **options: Any) -> None:
+    _, dety, detx = comparison.axes
+    panel.set_facecolor("0.75")
+    panel.set_aspect("equal")
+    if np.isfinite(image).any():
+        mesh = panel.pcolormesh(detx.edges_in("deg"), dety.edges_in("deg"), image, **options)
+        panel.figure.colorbar(mesh, cax=panel.inset_axes((1.03, 0, 0.05, 1)))
+    else:
+        panel.text(0.5, 0.5, "not known", ha="center", va="center", transform=panel.transAxes)

@@ -1,0 +1,125 @@
+"""Models as they are scored: those that observations came with, and any others as they would be attached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from astropy.io import fits
+
+from gpucube.cubes.background import BackgroundModel
+from gpucube.cubes.fits import read_background_model
+from gpucube.errors import DataError, ObservationError
+from gpucube.files import open_fits
+from gpucube.observations.conditions import Conditions
+from gpucube.observations.hdus import blame, find_hdu, require
+from gpucube.observations.store import DataStore
+from gpucube.prediction.filling import fill_model
+from gpucube.prediction.predictor import Predictor
+
+__all__ = ["AttachedModels", "Filled", "mirrored"]
+
+# Who wrote the H.E.S.S. test data of 2018, whose backgrounds have DETX growing with right ascension.
+MIRRORED = {"CREATOR": "SASH FITS::EventListWriter", "HDUVERS": "0.2"}
+
+
+def mirrored(model: BackgroundModel) -> BackgroundModel:
+    """The same model with DETX in the other direction.
+
+    Parameters
+    ----------
+    model : BackgroundModel
+        Model on the host.
+
+    Returns
+    -------
+    BackgroundModel
+        Mirrored model: rate only.
+    """
+    if len(model.axes) != 3:
+        return model
+    energy, dety, detx = model.axes
+    turned = replace(detx, edges=-detx.edges[::-1])
+    rate = replace(model.rate, axes=(energy, dety, turned), data=model.rate.data[:, :, ::-1])
+    return replace(model, rate=rate, error=None, counts=None, livetime=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Filled(Predictor):
+    """Models with a rate everywhere, as `gpucube attach` writes them.
+
+    Attributes
+    ----------
+    predictor : Predictor
+        Models that may not know all cells.
+    """
+
+    predictor: Predictor
+
+    def predict(self, conditions: Conditions) -> BackgroundModel:
+        """Predict the background of an observation.
+
+        Parameters
+        ----------
+        conditions : Conditions
+            The observation.
+
+        Returns
+        -------
+        BackgroundModel
+            What is predicted, filled by `gpucube.prediction.filling.fill_model`.
+
+        Raises
+        ------
+        ObservationError
+            The models say nothing about such an observation.
+        """
+        try:
+            return fill_model(self.predictor.predict(conditions))[0]
+        except DataError as error:
+            raise ObservationError(error.problem, error.path, error.hdu, error.column, error.remedy) from error
+
+
+@dataclass(frozen=True, eq=False)
+class AttachedModels(Predictor):
+    """The models that observations came with, as the HDU index names them.
+
+    Attributes
+    ----------
+    store : DataStore
+        The observations.
+    """
+
+    store: DataStore
+
+    def predict(self, conditions: Conditions) -> BackgroundModel:
+        """Read the background of an observation.
+
+        Parameters
+        ----------
+        conditions : Conditions
+            The observation.
+
+        Returns
+        -------
+        BackgroundModel
+            Its model, per livetime, the right way round.
+
+        Raises
+        ------
+        ObservationError
+            It has none, or it cannot be read.
+        """
+        location = require(self.store.files_of(conditions.obs_id).background, "BKG")
+        with blame(location.path):
+            model = read_background_model(location.path)
+        model = mirrored(model) if self._is_mirrored(conditions.obs_id) else model
+        if model.rate_per == "LIVETIME":
+            return model
+        rate = model.rate.with_data(model.rate.data / conditions.dead_time_factor)
+        return replace(model, rate=rate, error=None, rate_per="LIVETIME")
+
+    def _is_mirrored(self, obs_id: int) -> bool:
+        location = require(self.store.files_of(obs_id).events, "EVENTS")
+        with blame(location.path), open_fits(location.path) as hdus:
+            header: fits.Header = find_hdu(hdus, location, "EVENTS").header
+            return all(str(header.get(key, "")).strip() == value for key, value in MIRRORED.items())

@@ -1,0 +1,134 @@
+"""Tables, pictures and pages of validations and comparisons."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from astropy.table import Table
+from click.testing import CliRunner
+
+from gpucube.cli import cli
+from gpucube.report.page import Section, html_page
+from gpucube.report.text import cell_text, column_label
+
+VALIDATION = {
+    *(f"validation_{name}.ecsv" for name in ("scores", "energy", "offset", "quadrant", "observations", "cells")),
+    *(f"validation_{name}.png" for name in ("skill", "counts", "pulls", "observations")),
+    "validation.html",
+}
+
+
+class Checker(HTMLParser):
+    """Finds what a page refers to, and that its tags are closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.references = [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+        self.references += [value for name, value in attributes if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def check_page(text):
+    checker = Checker()
+    checker.feed(text)
+    assert checker.open == []
+    assert all(reference.startswith("data:image/png;base64,") for reference in checker.references)
+    assert not re.search(r"https?://|@import|url\(", text)
+    return checker.references
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def models(store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    options = ("--group-by", "ALT:0,55,90", "--catalog", "none", "--energy-bins", "0.1,100,5", "--pixels", "7")
+    for method in ("default", "mayer2015"):
+        run("make-models", store, "GADF", folder / method, "--backend", "numpy", "--method", method, *options)
+    return folder
+
+
+def test_validate(store, models, tmp_path):
+    output = run("validate", models / "default", store, "--catalog", "none", "--cell", "1", "--out", tmp_path / "out")
+    assert "8 of 8 observations are scored" in output
+    assert "warning: scores are too good, for the models have seen observations 1, 2, 3, 4, 5, ..." in output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == VALIDATION
+    pictures = check_page((tmp_path / "out" / "validation.html").read_text())
+    assert len(pictures) == 4
+    table = Table.read(tmp_path / "out" / "validation_scores.ecsv")
+    assert cell_text("MODEL", table["MODEL"][0]) in output
+    assert table["FLAT"][0] > 0
+    assert table.meta["creator"].startswith("gpucube")
+
+
+def test_cross_validate(store):
+    output = run(
+        *("validate", "--cross-validate", 2, store, "--catalog", "none", "--cell", "1", "--bins-per-decade", "2"),
+        *("--group-by", "ALT:0,90", "--energy-bins", "0.1,100,6", "--pixels", 8, "--fov", 3),
+    )
+    assert "models were made 2 times" in output
+    assert "too good" not in output
+
+
+def test_compare(models, tmp_path):
+    output = run("compare", models / "default", models / "mayer2015", "--out", tmp_path / "out")
+    assert "group 1" in output
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    pictures = {f"comparison_group_{group}_{kind}.png" for group in (0, 1) for kind in ("spectra", "images")}
+    assert names == pictures | {"comparison.ecsv", "comparison.html"}
+    assert len(check_page((tmp_path / "out" / "comparison.html").read_text())) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("DATA",), "give MODEL and DATA"),
+        (("M", "DATA", "--attached"), "give DATA only"),
+        (("DATA", "--attached", "--cross-validate", "3"), "either --attached or --cross-validate"),
+        (("M", "DATA", "--energy-range", "3"), "two numbers"),
+    ],
+)
+def test_usage(arguments, message):
+    assert message in run("validate", *arguments, code=2)
+
+
+def test_bad_input(store, models, tmp_path):
+    assert "no such file or folder" in run("validate", tmp_path / "none", store, code=1)
+    assert "range" in run("validate", models / "default", store, "--energy-range", "9,2", code=1)
+    assert "BKG" in run("validate", "--attached", store, "--catalog", "none", code=1)
+    assert "no such file" in run("compare", models / "default", tmp_path / "none.fits", code=1)
+    many = run("validate", "--cross-validate", "99", store, "--catalog", "none", code=1)
+    assert "99 folds" in many
+
+
+def test_page_escapes_what_it_is_given():
+    table = Table({"NAME": ["<b>&"], "RATIO": [np.nan]})
+    page = html_page("a < b", [Section("<i>", ["warning: <script>"], table)])
+    check_page(page)
+    assert "<script>" not in page
+    assert "&lt;b&gt;&amp;" in page
+    assert 'class="warning"' in page
+
+
+def test_text_of_numbers():
+    table = Table({"E_MIN": [0.25]})
+    table["E_MIN"].unit = "TeV"
+    assert column_label(table, "E_MIN") == "e min (TeV)"
+    assert [cell_text("PULL", 2.04), cell_text("N", np.int64(12345)), cell_text("OBS_ID", np.int64(12345))] == [
+        "+2.0",
+        "12,345",
+        "12345",
+    ]
+    assert cell_text("MODEL", 12345.6) == "12,346"
+    assert cell_text("X", float("nan")) == "–"
