@@ -15,6 +15,8 @@ References
 .. [1] S. N. Wood, M. Fasiolo, A generalized Fellner-Schall method for smoothing parameter optimization with
    application to Tweedie location, scale and shape models, Biometrics 73 (2017), 1071.
 .. [2] S. N. Wood, Generalized Additive Models: An Introduction with R, 2nd ed., CRC Press, 2017.
+.. [3] S. N. Wood, N. Pya, B. Saefken, Smoothing parameter and model selection for general smooth models, Journal of the
+   American Statistical Association 111 (2016), 1548.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ FASTEST = 8.0
 STRENGTHS = (1e-5, 1e8)
 # A term without data must not make a matrix singular.
 RIDGE = 1e-8
+# Standard deviation of the logarithm of a strength of which the data say nothing.
+VAGUENESS = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +75,7 @@ class Fit:
     coefficients : array of float64, shape (Q,)
         Coefficients.
     covariance : array of float64, shape (Q, Q)
-        Their covariance, given the strengths of the penalties.
+        Their covariance, with what the uncertain strengths of the penalties add.
     strengths : array of float64, shape (n_penalties,)
         Strengths of the penalties.
     effects : array of float64, shape (n_obs,)
@@ -190,7 +194,7 @@ def fit_poisson(counts: Array, exposure: Array, conditions: Array, design: Desig
         state = _renew_strengths(solved, state, design, xp=xp)
     return Fit(
         coefficients=state.coefficients,
-        covariance=solved.covariance,
+        covariance=solved.covariance + _covariance_of_strengths(solved, state, design, xp=xp),
         strengths=state.strengths,
         effects=state.effects,
         scatter=1 / xp.sqrt(state.effect_strength),
@@ -373,3 +377,36 @@ def _total_of_run(first: int, size: int, state: _State, design: Design) -> Array
 def _renewed(strength: Array, wanted: Array, spent: Array, *, xp: Any) -> Array:
     ratio = xp.clip(wanted, 1e-12, xp.inf) / xp.clip(spent, 1e-12, xp.inf)
     return xp.clip(strength * xp.clip(ratio, 1 / FASTEST, FASTEST), *STRENGTHS)
+
+
+def _covariance_of_strengths(solved: _Solved, state: _State, design: Design, *, xp: Any) -> Array:
+    """Covariance of the coefficients that comes from not knowing the strengths, to first order ([3]_, section 4).
+
+    The second derivatives of the restricted likelihood in the logarithms of the strengths are those of [1]_, without
+    the change of the weights.
+    """
+    n = design.k.shape[0]
+    matrices = [
+        state.strengths[number] * _embedded(matrix, first, n, xp=xp)
+        for number, (first, matrix) in enumerate(design.penalties)
+    ]
+    if not matrices:
+        return xp.zeros_like(solved.covariance)
+    total = _penalty(state, design, xp=xp)
+    inverse = _inverse(total, xp=xp)
+    of_prior = [inverse @ matrix for matrix in matrices]
+    of_fit = [solved.covariance @ matrix for matrix in matrices]
+    pulls = xp.stack([matrix @ state.coefficients for matrix in matrices], axis=1)
+    slopes = solved.covariance @ pulls
+    pairs = [_traces(parts, xp=xp) for parts in (of_prior, of_fit)]
+    information = 0.5 * (pairs[0] - pairs[1]) - xp.matrix_transpose(pulls) @ slopes
+    values, vectors = xp.linalg.eigh(0.5 * (information + xp.matrix_transpose(information)))
+    spread = slopes @ vectors
+    return (spread / (xp.clip(values, 0.0, xp.inf) + VAGUENESS**-2)) @ xp.matrix_transpose(spread)
+
+
+def _traces(matrices: list[Array], *, xp: Any) -> Array:
+    """Traces of the products of all pairs of matrices."""
+    flat = xp.stack([xp.reshape(matrix, (-1,)) for matrix in matrices])
+    turned = xp.stack([xp.reshape(xp.matrix_transpose(matrix), (-1,)) for matrix in matrices])
+    return flat @ xp.matrix_transpose(turned)
