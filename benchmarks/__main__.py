@@ -11,7 +11,13 @@ from rich.console import Console
 from benchmarks.table import Row, Settings, environment, print_table, write_json
 
 # Each has a tuple BENCHMARKS of functions from Settings to rows.
-MODULES = ("benchmarks.histogram",)
+MODULES = (
+    "benchmarks.histogram",
+    "benchmarks.histogram_gpu",
+    "benchmarks.sampling",
+    "benchmarks.profile_gpu",
+    "benchmarks.throughput",
+)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,12 +25,18 @@ MODULES = ("benchmarks.histogram",)
 @click.option("--out", type=click.Path(path_type=Path), default=Path(__file__).parent / "results", show_default=True)
 @click.option("--events", type=click.IntRange(1), help="Number of events instead of what each goal names.")
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True)
-def main(only: tuple[str, ...], out: Path, events: int | None, repeats: int) -> None:
+@click.option(
+    "--page", is_flag=True, help="Run nothing; write docs/benchmarks.md and its plot from the newest results."
+)
+def main(only: tuple[str, ...], out: Path, events: int | None, repeats: int, page: bool) -> None:
     """Print the table and write it, with versions and device, to a JSON file."""
+    if page:
+        import_module("benchmarks.page").write_page(out, Path(__file__).parents[1] / "docs")
+        return
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)  # a file or a log wraps nothing
-    settings, rows = Settings(events, repeats), list[Row]()
+    settings, rows = Settings(events, repeats, only), list[Row]()
     for module in MODULES:
         for benchmark in import_module(module).BENCHMARKS:
             name = f"{module.removeprefix('benchmarks.')}.{benchmark.__name__}"
