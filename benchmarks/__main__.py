@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from benchmarks.table import Row, Settings, environment, print_table, write_json
+from benchmarks.table import Row, Settings, environment, missing, print_table, write_json
 
-# Each has a tuple BENCHMARKS of functions from Settings to rows.
+# Each has a tuple BENCHMARKS of functions from Settings to rows. Those of a GPU come first, whose time is dear.
 MODULES = (
-    "benchmarks.histogram",
     "benchmarks.histogram_gpu",
     "benchmarks.sampling",
     "benchmarks.profile_gpu",
+    "benchmarks.histogram",
     "benchmarks.throughput",
 )
 
@@ -36,16 +37,30 @@ def main(only: tuple[str, ...], out: Path, events: int | None, repeats: int, pag
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)  # a file or a log wraps nothing
-    settings, rows = Settings(events, repeats, only), list[Row]()
+    settings, rows, where = Settings(events, repeats, only), list[Row](), environment()
+    failed = False
+    for name, benchmark in _chosen(only):
+        console.print(f"{name} ...")
+        try:
+            rows += benchmark(settings)
+        except Exception:  # the others can still run; most are far apart from each other
+            console.print_exception()
+            rows.append(missing(name, "all peers", why="the benchmark failed"))
+            failed = True
+        # After each one, so that a run that is stopped keeps what it has measured.
+        path = write_json(rows, settings, where, out)
+    print_table(rows, console)
+    if rows:
+        console.print(f"written to {path}")
+    raise SystemExit(failed)
+
+
+def _chosen(only: tuple[str, ...]) -> Iterator[tuple[str, Callable[[Settings], list[Row]]]]:
     for module in MODULES:
         for benchmark in import_module(module).BENCHMARKS:
             name = f"{module.removeprefix('benchmarks.')}.{benchmark.__name__}"
-            if only and not any(part in name for part in only):
-                continue
-            console.print(f"{name} ...")
-            rows += benchmark(settings)
-    print_table(rows, console)
-    console.print(f"written to {write_json(rows, settings, environment(), out)}")
+            if not only or any(part in name for part in only):
+                yield name, benchmark
 
 
 if __name__ == "__main__":

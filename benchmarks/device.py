@@ -65,6 +65,10 @@ class Device:
         most = REHEARSAL_EVENTS if self.is_rehearsal else int(0.9 * self.free_bytes) // bytes_per_event
         return min(asked or wanted, most)
 
+    def goal(self, value: float | None) -> float | None:
+        """Goal of a row; a rehearsal has none."""
+        return None if self.is_rehearsal else value
+
     def peak_memory(self, function: Callable[[], Any]) -> int:
         """Bytes that a call needs at most beside what is there before; its result counts."""
         if self.is_rehearsal:

@@ -39,6 +39,7 @@ def kernel(settings: Settings) -> list[Row]:
         _check(device, sets[0], answers["native"])
         note = f"{3 * size} bytes/event at {bandwidth / 1e12:.3g} TB/s copy bandwidth; same counts as the portable path"
         work = f"{device.label}: {n:.0e} {np.dtype(dtype).name} events"
+        goal = device.goal(goal)
         rows.append(compare(work, times, "native", "reading the events", goal=goal, goal_kind="at most", note=note))
         del sets, count
         device.release()
@@ -119,12 +120,11 @@ def _rows(
     device: Device, work: str, times: Any, answers: Any, memory: dict[str, int], candidates: dict[str, Any]
 ) -> list[Row]:
     theirs = f"{device.library.__name__}.histogramdd"
-    # A rehearsal has no goals.
     goals = {theirs: 20.0, "cuda-histogram": 5.0, "cuda-histogram regular axes": None, "portable": None}
     pairs = [("native", peer, goal) for peer, goal in goals.items()] + [("portable", theirs, 1.0)]
     rows = []
     for ours, peer, goal in pairs:
-        goal = None if device.is_rehearsal else goal
+        goal = device.goal(goal)
         if peer not in candidates:
             rows.append(missing(work, peer, goal=goal))
         elif peer in times:
@@ -132,7 +132,7 @@ def _rows(
             rows.append(compare(work, times, ours, peer, goal=goal, note=note))
     for ours in ("native", "portable"):
         if theirs in memory:
-            ratio, goal = memory[ours] / memory[theirs], None if device.is_rehearsal else 0.5
+            ratio, goal = memory[ours] / memory[theirs], device.goal(0.5)
             note = "beside the events; goal: a fraction"
             measured = (memory[ours] / 1e6, memory[theirs] / 1e6)
             rows.append(Row(f"{work}: memory", ours, theirs, *measured, ratio, goal, "at most", note, unit="MB"))

@@ -48,7 +48,7 @@ def sampling(settings: Settings) -> list[Row]:
     times = {**times, "writing the events": [writing] * settings.repeats}
     work = f"{device.label}: {n:.0e} synthetic events"
     note = f"{BYTES_PER_EVENT} bytes/event at {bandwidth / 1e12:.3g} TB/s copy bandwidth; same bits as NumPy"
-    goal = None if device.is_rehearsal else 4.0
+    goal = device.goal(4.0)
     rows = [compare(work, times, "native", "writing the events", goal=goal, goal_kind="at most", note=note)]
     device.release()
 
