@@ -413,6 +413,14 @@ class TestCudaOnCpu:
         edges = (np.linspace(0, 4, 5),)
         assert_exact(lambda c, e: count_emulated(emulated, kernel, c, e), (values,), edges)
 
+    @pytest.mark.parametrize("n_bins", [2**22 - 2, 2**22 + 6])
+    def test_more_bins_than_the_guess_can_round(self, emulated: Any, n_bins: int) -> None:
+        edges = (np.arange(n_bins + 1, dtype=np.float64),)
+        values = np.array([0.0, 0.5, 1.0, n_bins - 3.3, n_bins - 2.0, n_bins - 0.3, n_bins, n_bins + 1, -0.1])
+        counts = count_emulated(emulated, "count_direct", (values,), edges)
+        np.testing.assert_array_equal(np.flatnonzero(counts), [0, 1, n_bins - 4, n_bins - 2, n_bins - 1])
+        assert counts[[0, 1, n_bins - 4, n_bins - 2, n_bins - 1]].tolist() == [2, 1, 1, 1, 2]
+
     def test_public_function(self, emulated: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         context = nullcontext()
         context.id = 0  # type: ignore[attr-defined]
