@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -156,7 +157,7 @@ def test_every_kernel_once() -> None:
         text=True,
         check=True,
         cwd=ROOT,
-        env={"GPUCUBE_GPU_BACKEND": "numpy"},
+        env=os.environ | {"GPUCUBE_GPU_BACKEND": "numpy"},
     )
     lines = done.stdout.splitlines()
     assert len(lines) == 8
