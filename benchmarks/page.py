@@ -73,7 +73,8 @@ def _rows(document: dict[str, Any]) -> list[Row]:
 def _section(document: dict[str, Any]) -> str:
     where = document["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
-    machine = f"{where['cpu']}, {where['cores']} cores, Python {where['python']}"
+    load = f" (load {where['load']} when it began)" if where.get("load") is not None else ""
+    machine = f"{where['cpu']}, {where['cores']} cores{load}, Python {where['python']}"
     gpu = where["gpu"]
     title = gpu["name"] if gpu else "CPU"
     lines = ["| " + " | ".join(HEADER) + " |", "|---|---|--:|---|--:|--:|--:|---|---|"]
@@ -99,8 +100,8 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
     axes.set(
         xscale="log", yscale="log", xlabel="events", ylabel="events per second", title="20 × 60 × 60 bins, float32"
     )
-    axes.grid(alpha=0.3, which="both")
+    axes.grid(alpha=0.3)
     if series:
         axes.legend(fontsize=8)
-    figure.savefig(path, dpi=90, metadata={"Software": None})
+    figure.savefig(path, dpi=72, metadata={"Software": None}, pil_kwargs={"optimize": True})
     plt.close(figure)

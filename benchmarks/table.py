@@ -90,9 +90,11 @@ def is_rehearsal() -> bool:
     return os.environ.get("GPUCUBE_GPU_BACKEND", "cupy") == "numpy"
 
 
-def missing(work: str, peer: str, why: str = "not installed", goal: float | None = None) -> Row:
+def missing(
+    work: str, peer: str, why: str = "not installed", goal: float | None = None, goal_kind: str = "at least"
+) -> Row:
     """Row for a peer, or a device, that is not here."""
-    return Row(work, "", peer, goal=goal, note=f"missing: {why}")
+    return Row(work, "", peer, goal=goal, goal_kind=goal_kind, note=f"missing: {why}")
 
 
 def _installed(names: Sequence[str]) -> dict[str, str]:
@@ -140,6 +142,8 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
         "cores": cores,
+        # More than a little of it is other work, which all functions of a row suffer from alike.
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "gpu": _gpu(),
         "versions": _installed(PACKAGES + PEERS),
     }
