@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -15,12 +16,9 @@ from benchmarks.timing import compare, interleaved
 from gpucube.arrays import histogram
 from gpucube.arrays.native import histogram_numpy
 
-__all__ = ["BENCHMARKS", "cube_edges", "field_of_view"]
+__all__ = ["BENCHMARKS", "boost_histogram", "cube_edges", "fast_histogram", "field_of_view", "optional", "wrong_counts"]
 
 CPU_EVENTS = 10**7
-GPU_EVENTS = 10**9
-# NumPy's own copies of 10 GB and more say nothing about a histogram.
-GPU_SMALLER = 10**8
 
 
 def cube_edges() -> tuple[np.ndarray, ...]:
@@ -35,21 +33,25 @@ def field_of_view(n_events: int, dtype: type = np.float32, seed: int = 2015) -> 
     return tuple(values.astype(dtype) for values in (energy, *rng.normal(0, 0.03, (2, n_events))))
 
 
-def _import(name: str) -> Any:
+def optional(name: str) -> Any:
+    """Import a peer; None where it is not installed."""
     try:
         return import_module(name)
     except ImportError:
         return None
 
 
-def _wrong(answer: Any, truth: np.ndarray) -> str:
+def wrong_counts(answer: Any, truth: np.ndarray) -> str:
     """Say in how many events an answer differs, each of which may be missing in a bin, extra in another, or both."""
     difference = np.asarray(answer).astype(np.int64) - truth
     wrong = int(max(difference.clip(0).sum(), -difference.clip(None, 0).sum()))
     return "same counts" if wrong == 0 else f"miscounts {wrong} events"
 
 
-def _boost(library: Any, coordinates: tuple[np.ndarray, ...], threads: int, *, regular: bool) -> Callable[[], Any]:
+def boost_histogram(
+    library: Any, coordinates: tuple[np.ndarray, ...], threads: int, *, regular: bool
+) -> Callable[[], Any]:
+    """Function that fills a boost-histogram of the cube."""
     axis, edges = library.axis, cube_edges()
     if regular:  # bins computed from their number and range: faster, but not the edges that were asked for
         axes = [axis.Regular(e.size - 1, e[0], e[-1]) for e in edges[1:]]
@@ -65,7 +67,8 @@ def _boost(library: Any, coordinates: tuple[np.ndarray, ...], threads: int, *, r
     return fill
 
 
-def _fast(library: Any, coordinates: tuple[np.ndarray, ...]) -> Callable[[], Any]:
+def fast_histogram(library: Any, coordinates: tuple[np.ndarray, ...]) -> Callable[[], Any]:
+    """Function that fills the cube with fast-histogram, energies in their logarithm."""
     edges = cube_edges()
     ranges = [(np.log10(0.1), np.log10(80)), *[(e[0], e[-1]) for e in edges[1:]]]
     bins = tuple(e.size - 1 for e in edges)
@@ -83,7 +86,7 @@ def cpu(settings: Settings) -> list[Row]:
     n_events, edges = settings.events or CPU_EVENTS, cube_edges()
     events = field_of_view(n_events)
     doubles = tuple(values.astype(np.float64) for values in events)
-    boost, fast, torch = (_import(name) for name in ("boost_histogram", "fast_histogram", "torch"))
+    boost, fast, torch = (optional(name) for name in ("boost_histogram", "fast_histogram", "torch"))
     thread_counts = (1, 2) if len(os.sched_getaffinity(0)) > 1 else (1,)
 
     functions: dict[str, Callable[[], Any]] = {}
@@ -91,15 +94,17 @@ def cpu(settings: Settings) -> list[Row]:
         functions[f"native, {threads} thread(s)"] = partial(histogram_numpy.bin_counts, events, edges, threads)
         functions[f"native float64, {threads} thread(s)"] = partial(histogram_numpy.bin_counts, doubles, edges, threads)
         if boost:
-            functions[f"boost-histogram, {threads} thread(s)"] = _boost(boost, events, threads, regular=False)
-            functions[f"boost-histogram float64, {threads} thread(s)"] = _boost(boost, doubles, threads, regular=False)
-            functions[f"boost-histogram regular/log axes, {threads} thread(s)"] = _boost(
+            functions[f"boost-histogram, {threads} thread(s)"] = boost_histogram(boost, events, threads, regular=False)
+            functions[f"boost-histogram float64, {threads} thread(s)"] = boost_histogram(
+                boost, doubles, threads, regular=False
+            )
+            functions[f"boost-histogram regular/log axes, {threads} thread(s)"] = boost_histogram(
                 boost, events, threads, regular=True
             )
     functions["numpy.histogramdd"] = lambda: np.histogramdd(events, edges)[0]
     functions["portable on NumPy"] = lambda: histogram.bin_counts(events, edges)
     if fast:
-        functions["fast-histogram"] = _fast(fast, events)
+        functions["fast-histogram"] = fast_histogram(fast, events)
     if torch:
         functions["torch.histogramdd, CPU"] = _torch(torch, events)
 
@@ -111,7 +116,7 @@ def cpu(settings: Settings) -> list[Row]:
 
     work = f"CPU: {n_events:.0e} float32 events"
     rows = []
-    goals = {"boost-histogram": 1.5, "boost-histogram float64": None, "boost-histogram regular/log axes": None}
+    goals = {"boost-histogram": 1.5, "boost-histogram float64": None, "boost-histogram regular/log axes": 1.5}
     for threads in thread_counts:
         for name, goal in goals.items():
             peer, own = f"{name}, {threads} thread(s)", "native float64" if "float64" in name else "native"
@@ -120,7 +125,7 @@ def cpu(settings: Settings) -> list[Row]:
                 continue
             of = work.replace("float32", "float64") if "float64" in name else work
             ours = f"{own}, {threads} thread(s)"
-            rows.append(compare(of, times, ours, peer, goal=goal, note=_wrong(answers[peer], truth)))
+            rows.append(compare(of, times, ours, peer, goal=goal, note=wrong_counts(answers[peer], truth)))
     ours = "native, 1 thread(s)"
     for peer, goal in {
         "numpy.histogramdd": 6.0,
@@ -129,7 +134,7 @@ def cpu(settings: Settings) -> list[Row]:
         "torch.histogramdd, CPU": None,
     }.items():
         if peer in times:
-            rows.append(compare(work, times, ours, peer, goal=goal, note=_wrong(answers[peer], truth)))
+            rows.append(compare(work, times, ours, peer, goal=goal, note=wrong_counts(answers[peer], truth)))
         else:
             rows.append(missing(work, peer, goal=goal))
     return rows
@@ -145,146 +150,46 @@ def at_edges(settings: Settings) -> list[Row]:
         events.append(np.nextafter(at, at + rng.integers(-1, 2, n_events).astype(np.float32)))
     coordinates = tuple(events)
     truth = np.histogramdd(tuple(values.astype(np.float64) for values in coordinates), edges)[0].astype(np.int64)
-    boost, fast, torch = (_import(name) for name in ("boost_histogram", "fast_histogram", "torch"))
+    boost, fast, torch = (optional(name) for name in ("boost_histogram", "fast_histogram", "torch"))
     functions: dict[str, Callable[[], Any]] = {
         "native, 1 thread(s)": partial(histogram_numpy.bin_counts, coordinates, edges, 1),
         "numpy.histogramdd": lambda: np.histogramdd(coordinates, edges)[0],
     }
     if boost:
-        functions["boost-histogram"] = _boost(boost, coordinates, 1, regular=False)
-        functions["boost-histogram regular/log axes"] = _boost(boost, coordinates, 1, regular=True)
+        functions["boost-histogram"] = boost_histogram(boost, coordinates, 1, regular=False)
+        functions["boost-histogram regular/log axes"] = boost_histogram(boost, coordinates, 1, regular=True)
     if fast:
-        functions["fast-histogram"] = _fast(fast, coordinates)
+        functions["fast-histogram"] = fast_histogram(fast, coordinates)
     if torch:
         functions["torch.histogramdd, CPU"] = _torch(torch, coordinates)
     times, answers = interleaved(functions, settings.repeats)
     ours, *peers = functions
     np.testing.assert_array_equal(answers[ours], truth)
     work = f"CPU: {n_events:.0e} float32 values on and beside edges"
-    return [compare(work, times, ours, peer, note=_wrong(answers[peer], truth)) for peer in peers]
+    return [compare(work, times, ours, peer, note=wrong_counts(answers[peer], truth)) for peer in peers]
 
 
-def gpu(settings: Settings) -> list[Row]:
-    """CUDA kernel against reading the events at copy bandwidth, the portable path and the GPU peers."""
-    cupy = _import("cupy")
-    try:
-        cupy.zeros(1).sum()
-    except Exception as error:  # no CuPy, or whatever it raises without driver or device
-        return [missing("GPU: histogram", "all peers", why=f"no GPU with CuPy ({type(error).__name__})")]
-    # Twelve bytes per event, and as many again for what the peers make of them.
-    most = cupy.cuda.Device().mem_info[0] // 40
-    rows = _gpu_kernel(cupy, min(settings.events or GPU_EVENTS, most), settings)
-    return rows + _gpu_peers(cupy, min(settings.events or GPU_SMALLER, most // 4), settings)
-
-
-def _gpu_inputs(cupy: Any, n_events: int, dtype: type = np.float32) -> list[tuple[Any, ...]]:
-    """Sets of events to take turns with, together several times larger than L2."""
-    rng = cupy.random.default_rng(2015)
-    needed = 4 * cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["l2CacheSize"]
-    sets = []
-    for _ in range(max(1, -(-needed // (3 * n_events * np.dtype(dtype).itemsize)))):
-        energy = rng.random(n_events, dtype=np.float32)
-        cupy.subtract(1, energy, out=energy)
-        cupy.power(energy, np.float32(-1 / 1.7), out=energy)
-        energy *= np.float32(0.09)
-        places = [rng.standard_normal(n_events, dtype=np.float32) for _ in range(2)]
-        for place in places:
-            place *= np.float32(0.03)
-        sets.append(tuple(values.astype(dtype, copy=False) for values in (energy, *places)))
-    return sets
-
-
-def _rotating(count: Callable[..., Any], sets: list[tuple[Any, ...]], *arguments: Any) -> Callable[[], Any]:
-    """Function that counts another set of events at each call, and the first one at the first."""
-    calls = iter(range(10**9))
-    return lambda: count(sets[next(calls) % len(sets)], *arguments)
-
-
-def _copy_bandwidth(cupy: Any, repeats: int) -> float:
-    """Bytes read and written per second by a large copy within the device."""
-    source = cupy.random.default_rng(0).integers(0, 2**31, 2**29, dtype=np.int32)  # 2 GiB
-    target = cupy.empty_like(source)
-    synchronize = cupy.cuda.Device().synchronize
-    times, _ = interleaved({"copy": lambda: cupy.copyto(target, source)}, repeats, synchronize)
-    return 2 * source.nbytes / float(np.median(times["copy"]))
-
-
-def _gpu_kernel(cupy: Any, n_events: int, settings: Settings) -> list[Row]:
-    """Native kernel, float32 and float64, against the time to read its events."""
-    from gpucube.arrays.native import histogram_cupy
-
-    bandwidth = _copy_bandwidth(cupy, settings.repeats)
-    cupy.get_default_memory_pool().free_all_blocks()
-    edges = tuple(cupy.asarray(e) for e in cube_edges())
-    rows = []
-    for dtype, goal in ((np.float32, 4.0), (np.float64, None)):
-        n = n_events * 4 // np.dtype(dtype).itemsize
-        sets = _gpu_inputs(cupy, n, dtype)
-        count = _rotating(histogram_cupy.bin_counts, sets, edges)
-        times, answers = interleaved({"native": count}, settings.repeats, cupy.cuda.Device().synchronize)
-        # The first 10^6 events are checked against NumPy, all of them by the portable path below.
-        few = tuple(values[: 10**6] for values in sets[0])
-        truth = np.histogramdd(tuple(values.get().astype(np.float64) for values in few), cube_edges())[0]
-        np.testing.assert_array_equal(histogram_cupy.bin_counts(few, edges).get(), truth)
-        reading = 3 * n * np.dtype(dtype).itemsize / bandwidth
-        times = {**times, "reading the events": [reading] * settings.repeats}
-        note = f"copy bandwidth {bandwidth / 1e12:.2f} TB/s; {int(answers['native'].sum())} events in the cube"
-        work = f"GPU: {n:.0e} {np.dtype(dtype).name} events"
-        rows.append(compare(work, times, "native", "reading the events", goal=goal, goal_kind="at most", note=note))
-        del sets, count
-        cupy.get_default_memory_pool().free_all_blocks()
-    return rows
-
-
-def _cuda_histogram(library: Any, coordinates: tuple[Any, ...]) -> Any:
-    counts = library.Hist(*[library.axis.Variable(e) for e in cube_edges()])
-    counts.fill(*coordinates)
-    return counts.values()
-
-
-def _gpu_peers(cupy: Any, n_events: int, settings: Settings) -> list[Row]:
-    """Native and portable paths against the GPU peers, with what each needs beside the events."""
-    from gpucube.arrays.native import histogram_cupy
-
-    sets, edges = _gpu_inputs(cupy, n_events), tuple(cupy.asarray(e) for e in cube_edges())
-    work = f"GPU: {n_events:.0e} float32 events"
-    candidates: dict[str, Callable[..., Any]] = {
-        "native": lambda events: histogram_cupy.bin_counts(events, edges),
-        "portable on CuPy": lambda events: histogram.bin_counts(events, edges),
-        "cupy.histogramdd": lambda events: cupy.histogramdd(cupy.stack(events, axis=-1), list(edges))[0],
+def portable_memory(settings: Settings) -> list[Row]:
+    """Portable path against numpy.histogramdd: what each needs beside the events."""
+    n_events, edges = settings.events or CPU_EVENTS, cube_edges()
+    events = field_of_view(n_events)
+    functions = {
+        "portable on NumPy": lambda: histogram.bin_counts(events, edges),
+        "numpy.histogramdd": lambda: np.histogramdd(events, edges)[0],
     }
-    library = _import("cuda_histogram")
-    if library:
-        candidates["cuda-histogram"] = lambda events: _cuda_histogram(library, events)
-    pool, rows, functions, memory = cupy.get_default_memory_pool(), [], {}, {}
-    for name, count in candidates.items():
-        pool.free_all_blocks()
-        before = pool.total_bytes()
-        try:
-            count(sets[0])
-        except Exception as error:  # out of memory, or a peer that does not know this CuPy
-            rows.append(missing(work, name, why=f"{type(error).__name__}: {error}"[:100]))
-            continue
-        memory[name] = pool.total_bytes() - before
-        functions[name] = _rotating(count, sets)
-    times, answers = interleaved(functions, settings.repeats, cupy.cuda.Device().synchronize)
-    truth = answers["native"].get()
-    np.testing.assert_array_equal(answers["portable on CuPy"].get(), truth)
-
-    pairs = [
-        ("native", "cupy.histogramdd", 20.0),
-        ("native", "cuda-histogram", 5.0),
-        ("native", "portable on CuPy", None),
-        ("portable on CuPy", "cupy.histogramdd", 1.0),
+    peaks = []
+    for function in functions.values():
+        tracemalloc.start()
+        function()
+        peaks.append(tracemalloc.get_traced_memory()[1] / 1e6)
+        tracemalloc.stop()
+    times, answers = interleaved(functions, settings.repeats)
+    np.testing.assert_array_equal(*answers.values())
+    work = f"CPU: {n_events:.0e} float32 events"
+    return [
+        compare(work, times, *functions, note="same counts"),
+        Row(f"{work}: memory", *functions, *peaks, peaks[0] / peaks[1], goal_kind="at most", unit="MB"),
     ]
-    for ours, peer, goal in pairs:
-        if peer not in functions or ours not in functions:
-            if peer not in candidates:
-                rows.append(missing(work, peer, goal=goal))
-            continue
-        note = f"{_wrong(answers[peer].get(), truth)}; memory {memory[ours] / 1e6:.0f} and {memory[peer] / 1e6:.0f} MB"
-        rows.append(compare(work, times, ours, peer, goal=goal, note=note))
-    return rows
 
 
-BENCHMARKS = (cpu, at_edges, gpu)
+BENCHMARKS = (cpu, at_edges, portable_memory)

@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Row", "Settings", "environment", "missing", "print_table", "write_json"]
+__all__ = ["HEADER", "Row", "Settings", "cells", "environment", "is_rehearsal", "missing", "print_table", "write_json"]
 
 PACKAGES = ("gpucube", "numpy", "astropy", "cupy", "cupy-cuda12x", "cupy-cuda13x", "torch", "array-api-compat")
 PEERS = ("boost-histogram", "fast-histogram", "cuda-histogram", "baccmod")
@@ -32,10 +32,13 @@ class Settings:
         Number of events; None for what each goal names.
     repeats : int
         Timed calls of each function, after one that is not timed.
+    only : tuple of str
+        Parts of the names of the benchmarks to run; empty for all.
     """
 
     events: int | None = None
     repeats: int = 5
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,10 @@ class Row:
         Direction of the goal.
     note : str
         Differences between the answers, memory, or why a figure is missing.
+    unit : str
+        Unit of `ours_seconds` and `peer_seconds`, where it is not seconds.
+    events : int or None
+        Number of events of a point of the plot, which the table leaves out.
     """
 
     work: str
@@ -67,6 +74,8 @@ class Row:
     goal: float | None = None
     goal_kind: str = "at least"
     note: str = ""
+    unit: str = "s"
+    events: int | None = None
 
     @property
     def met(self) -> bool | None:
@@ -76,9 +85,16 @@ class Row:
         return self.ratio >= self.goal if self.goal_kind == "at least" else self.ratio <= self.goal
 
 
-def missing(work: str, peer: str, why: str = "not installed", goal: float | None = None) -> Row:
+def is_rehearsal() -> bool:
+    """Whether NumPy stands in for a GPU in this run: environment variable ``GPUCUBE_GPU_BACKEND`` is ``numpy``."""
+    return os.environ.get("GPUCUBE_GPU_BACKEND", "cupy") == "numpy"
+
+
+def missing(
+    work: str, peer: str, why: str = "not installed", goal: float | None = None, goal_kind: str = "at least"
+) -> Row:
     """Row for a peer, or a device, that is not here."""
-    return Row(work, "", peer, goal=goal, note=f"missing: {why}")
+    return Row(work, "", peer, goal=goal, goal_kind=goal_kind, note=f"missing: {why}")
 
 
 def _installed(names: Sequence[str]) -> dict[str, str]:
@@ -126,23 +142,35 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
         "cores": cores,
+        # More than a little of it is other work, which all functions of a row suffer from alike.
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "gpu": _gpu(),
         "versions": _installed(PACKAGES + PEERS),
     }
 
 
-def _number(value: float | None, style: str) -> str:
-    return "" if value is None else format(value, style)
+def cells(row: Row) -> list[str]:
+    """Row of the table as text."""
+
+    def number(value: float | None, style: str) -> str:
+        return "" if value is None else format(value, style)
+
+    unit = "" if row.unit == "s" else f" {row.unit}"
+    seconds = [text and text + unit for text in (number(row.ours_seconds, ".3g"), number(row.peer_seconds, ".3g"))]
+    goal = "" if row.goal is None else f"{'≥' if row.goal_kind == 'at least' else '≤'} {row.goal:g}"
+    met = {None: "", True: "yes", False: "no"}[row.met]
+    return [row.work, row.ours, seconds[0], row.peer, seconds[1], number(row.ratio, ".2f"), goal, met, row.note]
+
+
+HEADER = ("work", "ours", "s", "peer", "s", "ratio", "goal", "met", "note")
 
 
 def print_table(rows: Sequence[Row], console: Console) -> None:
     """Show rows on a terminal."""
-    table = Table("work", "ours", "s", "peer", "s", "ratio", "goal", "met", "note", title="gpucube benchmarks")
+    table = Table(*HEADER, title="gpucube benchmarks")
     for row in rows:
-        goal = "" if row.goal is None else f"{'≥' if row.goal_kind == 'at least' else '≤'} {row.goal:g}"
-        met = {None: "", True: "[green]yes[/]", False: "[red]no[/]"}[row.met]
-        times = [_number(row.ours_seconds, ".3g"), _number(row.peer_seconds, ".3g")]
-        table.add_row(row.work, row.ours, times[0], row.peer, times[1], _number(row.ratio, ".2f"), goal, met, row.note)
+        if row.events is None:
+            table.add_row(*cells(row))
     console.print(table)
 
 
@@ -157,10 +185,12 @@ def write_json(rows: Sequence[Row], settings: Settings, where: dict[str, Any], f
     gpu = where["gpu"]
     kind = re.sub(r"[^a-z0-9]+", "-", gpu["name"].lower()).strip("-") if gpu else f"cpu-{where['cores']}core"
     folder.mkdir(parents=True, exist_ok=True)
+    kind = f"rehearsal-{kind}" if is_rehearsal() else kind
     path = folder / f"{where['date'][:19].replace(':', '')}-{kind}.json"
     document = {
         "environment": where,
         "settings": asdict(settings),
+        "rehearsal": is_rehearsal(),
         "rows": [asdict(row) | {"met": row.met} for row in rows],
     }
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

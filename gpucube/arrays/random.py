@@ -23,7 +23,15 @@ from typing import Any
 from gpucube.arrays.dispatch import fastest
 from gpucube.arrays.elementary import cos_sin_turns, exp, expm1, log, log1p, sqrt
 
-__all__ = ["philox_words", "powerlaw", "random_bits", "standard_normal", "uniform"]
+__all__ = [
+    "check_spectrum",
+    "check_stream",
+    "philox_words",
+    "powerlaw",
+    "random_bits",
+    "standard_normal",
+    "uniform",
+]
 
 Array = Any
 Word = tuple[Array, Array]  # low and high 32 bits, each as int64 in [0, 2^32)
@@ -69,14 +77,40 @@ def random_bits(n: int, key: tuple[int, int], *, start: int = 0, xp: Any, device
     ValueError
         `n` or `start` is negative, or `key` is not two integers of 64 bits.
     """
+    n, key, start = check_stream(n, key, start)
+    native = fastest(random_bits, xp)
+    generate = philox_words if native is random_bits else native
+    return generate(n, key, start=start, xp=xp, device=device)
+
+
+def check_stream(n: int, key: tuple[int, int], start: int) -> tuple[int, tuple[int, int], int]:
+    """Check which part of which stream is asked for.
+
+    Parameters
+    ----------
+    n : int
+        How many words.
+    key : tuple of two int
+        (seed, observation), each in [0, 2^64).
+    start : int
+        Number of the first word.
+
+    Returns
+    -------
+    tuple of int, tuple of two int, int
+        The same as Python integers.
+
+    Raises
+    ------
+    ValueError
+        `n` or `start` is negative, or `key` is not two integers of 64 bits.
+    """
     n, start = as_int(n), as_int(start)
     if n < 0 or start < 0:
         raise ValueError(f"n and start must not be negative: n = {n}, start = {start}")
     if len(key) != 2 or not all(0 <= as_int(part) < 2**64 for part in key):
         raise ValueError(f"key must be two integers from 0 to 2^64 - 1, not {key}")
-    native = fastest(random_bits, xp)
-    generate = philox_words if native is random_bits else native
-    return generate(n, (as_int(key[0]), as_int(key[1])), start=start, xp=xp, device=device)
+    return n, (as_int(key[0]), as_int(key[1])), start
 
 
 def uniform(n: int, key: tuple[int, int], *, start: int = 0, xp: Any, device: Any) -> Array:
@@ -200,7 +234,7 @@ def powerlaw(
     E = low [1 + u (r^(1-G) - 1)]^(1/(1-G)), and E = low r^u for G = 1. Written with expm1 and log1p it has no
     cancellation when G is near 1.
     """
-    _check_spectrum(index, low, high)
+    check_spectrum(index, low, high)
     u = uniform(n, key, start=start, xp=xp, device=device)
     log_ratio = log(xp.asarray([high / low], dtype=xp.float64, device=device))
     g = 1.0 - index
@@ -208,7 +242,21 @@ def powerlaw(
     return xp.clip(exp(log_energy) * low, low, high)
 
 
-def _check_spectrum(index: float, low: float, high: float) -> None:
+def check_spectrum(index: float, low: float, high: float) -> None:
+    """Check that a power law can be sampled.
+
+    Parameters
+    ----------
+    index : float
+        Spectral index.
+    low, high : float
+        Ends of the spectrum.
+
+    Raises
+    ------
+    ValueError
+        Not 0 < low < high, a value is not finite, or the span or the index is extreme.
+    """
     if not (0.0 < low < high and math.isfinite(high) and math.isfinite(index)):
         raise ValueError(f"need 0 < low < high and finite values: index = {index}, low = {low}, high = {high}")
     log_ratio = math.log(high) - math.log(low)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from gpucube.arrays.backend import Array, Backend, get_backend, to_host
-from gpucube.arrays.random import powerlaw, standard_normal, uniform
+from gpucube.arrays.random import uniform
+from gpucube.arrays.sampling import EventShape, sample_background
 from gpucube.errors import OptionError
 from gpucube.observations.events import Observation
 from gpucube.synthetic.model import BackgroundDescription, describe
@@ -56,20 +57,15 @@ def sample_events(
     ValueError
         `n` or `start` is negative, or `key` is not two integers of 64 bits.
     """
-    place = {"xp": xp, "device": device}
-    energy = powerlaw(
-        n,
-        key,
+    shape = EventShape(
         index=description.spectral_index,
         low=description.energy_low,
         high=description.energy_high,
-        start=Stream.ENERGY.start + start,
-        **place,
+        sigma=description.sigma,
+        center=description.center,
+        sections=(Stream.ENERGY.start, Stream.DETX.start, Stream.DETY.start),
     )
-    width = description.width(energy)
-    detx = standard_normal(n, key, start=Stream.DETX.start + start, **place) * width + description.center[0]
-    dety = standard_normal(n, key, start=Stream.DETY.start + start, **place) * width + description.center[1]
-    return energy, dety, detx
+    return sample_background(n, key, shape, start=start, xp=xp, device=device)
 
 
 def make_test_eventlist(

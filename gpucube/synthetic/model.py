@@ -10,14 +10,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-import array_api_compat
 import astropy.units as u
 import numpy as np
-from array_api_compat import array_namespace
 
 from gpucube.arrays.backend import Array
-from gpucube.arrays.elementary import exp, log
 from gpucube.arrays.random import MAX_LOG_RATIO
+from gpucube.arrays.sampling import width_at
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
@@ -116,10 +114,7 @@ class BackgroundDescription:
         array of float64, shape of `energy`
             Widths in deg.
         """
-        xp = array_namespace(energy)
-        ratios = [2.0, self.energy_high / self.energy_low]
-        logs = log(xp.asarray(ratios, dtype=xp.float64, device=array_api_compat.device(energy)))
-        return exp(log(energy * (1.0 / self.energy_low)) * (logs[0] / logs[1])) * (0.5 * self.sigma)
+        return width_at(energy, self.energy_low, self.energy_high, self.sigma)
 
     def expected_counts(
         self, axes: tuple[Axis, Axis, Axis], altitude: float, livetime: float, threshold: float = 0.0

@@ -145,6 +145,22 @@ def test_other_real_dtypes(backend: Backend, dtype: str) -> None:
     assert counts.tolist() == [1, 4]
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16"])
+def test_short_integers_are_counted_in_float32(backend: Backend, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index of observations as an axis must not make float64 of the whole event list."""
+    counted: list[Any] = []
+
+    def spy(coordinates: Any, edges: Any) -> Any:
+        counted.extend(values.dtype for values in coordinates)
+        return bin_counts(coordinates, edges)
+
+    monkeypatch.setattr(histogram, "fastest", lambda *_: spy)
+    values = np.array([0, 1, 1, np.iinfo(dtype).max]).astype(dtype)
+    edges = [-0.5, 0.5, float(np.iinfo(dtype).max) - 0.5, float(np.iinfo(dtype).max) + 0.5]
+    assert to_host(histogramdd((backend.asarray(values),), (edges,))).tolist() == [1, 2, 1]
+    assert counted == [backend.xp.float32]
+
+
 def test_large_integers_are_exact_to_float64(backend: Backend) -> None:
     values = np.array([2**53 - 1, 2**53, 2**53 + 2])
     counts = to_host(histogramdd((backend.asarray(values),), ([2.0**53, 2.0**53 + 2],)))

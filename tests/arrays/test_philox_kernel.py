@@ -29,6 +29,7 @@ KEY = (20150, 23523)
 PRELUDE = r"""
 #define __device__
 #define __global__
+#define __forceinline__ inline
 static unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
 {
     return (unsigned __int128)a * b >> 64;

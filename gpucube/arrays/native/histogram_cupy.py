@@ -54,17 +54,32 @@ def _choose_launch(n_cells: int, n_events: int, multiprocessors: int, shared_lim
     return _Launch("count_direct", min(DIRECT_BLOCKS * multiprocessors, -(-n_events // (256 * UNROLL))), 256)
 
 
+def options(n_axes: int, value: str) -> tuple[str, ...]:
+    """Options of the compiler, for coordinates that are compared with edges in a type of C."""
+    return f"-DAXES={n_axes}", f"-DVALUE={value}", f"-DUNROLL={UNROLL}"
+
+
 @cache
 def _module(n_axes: int, value: str) -> Any:
     source = files("gpucube.arrays.native").joinpath("histogram.cu").read_text(encoding="utf-8")
     # CuPy keeps the binary in its cache on disk, and loads it once per device.
-    return cupy.RawModule(code=source, options=(f"-DAXES={n_axes}", f"-DVALUE={value}", f"-DUNROLL={UNROLL}"))
+    return cupy.RawModule(code=source, options=options(n_axes, value))
+
+
+@cache
+def _limits(device: int) -> tuple[int, int]:
+    """Multiprocessors of a device and bytes of shared memory that a block may have; CuPy asks the driver each time."""
+    attributes = cupy.cuda.Device(device).attributes
+    return attributes["MultiProcessorCount"], attributes["MaxSharedMemoryPerBlockOptin"]
 
 
 def _in_elements(values: Any) -> tuple[Any, int]:
-    """Return an array whose stride is a whole number of elements, almost always the same one, and that stride."""
-    if values.strides[0] % values.itemsize:
-        values = cupy.ascontiguousarray(values)
+    """Return an array that the kernel can address, almost always the same one, and its stride in elements."""
+    if values.strides[0] % values.itemsize or values.data.ptr % values.itemsize:
+        # A column of packed records: a GPU reads numbers at multiples of their size only, but bytes anywhere.
+        shape, strides = (values.size, values.itemsize), (values.strides[0], 1)
+        as_bytes = cupy.ndarray(shape, dtype=cupy.uint8, memptr=values.data, strides=strides)
+        values = as_bytes.copy().view(values.dtype)[:, 0]
     return values, values.strides[0] // values.itemsize
 
 
@@ -91,11 +106,7 @@ def bin_counts(coordinates: tuple[Any, ...], edges: tuple[Any, ...]) -> Any:
     with device:
         cube = cupy.zeros(shape, dtype=cupy.int64)
         if n_events:
-            limits = device.attributes
-            launch = _choose_launch(
-                n_cells, n_events, limits["MultiProcessorCount"], limits["MaxSharedMemoryPerBlockOptin"]
-            )
-            _count(coordinates, edges, cube, launch)
+            _count(coordinates, edges, cube, _choose_launch(n_cells, n_events, *_limits(device.id)))
     return cube
 
 

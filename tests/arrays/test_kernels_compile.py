@@ -1,0 +1,96 @@
+"""All CUDA sources compile for the GPUs of today, as CuPy compiles them, without spilling registers."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("cupy")
+
+from gpucube.arrays.native import histogram_cupy, sampling_cupy
+
+FOLDER = Path(histogram_cupy.__file__).parent
+HISTOGRAM = (FOLDER / "histogram.cu").read_text(encoding="utf-8")
+AXES = [(n_axes, value) for n_axes in (1, 3, 4) for value in ("float", "double")]
+# What each launcher compiles: source and options.
+SOURCES = {
+    **{f"histogram-{n}-{value}": (HISTOGRAM, histogram_cupy.options(n, value)) for n, value in AXES},
+    "philox": ((FOLDER / "philox.cu").read_text(encoding="utf-8"), ()),
+    "sampling": (sampling_cupy.source(), sampling_cupy.OPTIONS),
+}
+KERNELS = {"histogram": 4, "philox": 1, "sampling": 2}
+
+Compile = Callable[[str, tuple[str, ...]], bytes]
+
+
+def _library() -> ctypes.CDLL | None:
+    """NVRTC of the CUDA toolkit, or of the package nvidia-cuda-nvrtc."""
+    try:
+        packaged = [str(path.locate()) for path in files("nvidia-cuda-nvrtc") or () if "libnvrtc.so" in path.name]
+    except PackageNotFoundError:
+        packaged = []
+    for name in (*packaged, "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"):
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    return None
+
+
+@pytest.fixture(scope="module")
+def nvrtc() -> Compile:
+    """Compiler in this process: source and options in, machine code out."""
+    library = _library()
+    if library is None:
+        pytest.skip("needs NVRTC (package nvidia-cuda-nvrtc)")
+
+    def check(status: int, program: ctypes.c_void_p) -> None:
+        if status:
+            size = ctypes.c_size_t()
+            library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+            log = ctypes.create_string_buffer(size.value)
+            library.nvrtcGetProgramLog(program, log)
+            pytest.fail(log.value.decode())
+
+    def compile(source: str, options: tuple[str, ...]) -> bytes:
+        program = ctypes.c_void_p()
+        assert library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None) == 0
+        arguments = [option.encode() for option in (*options, "--gpu-architecture=sm_90")]
+        check(
+            library.nvrtcCompileProgram(program, len(arguments), (ctypes.c_char_p * len(arguments))(*arguments)),
+            program,
+        )
+        size = ctypes.c_size_t()
+        check(library.nvrtcGetCUBINSize(program, ctypes.byref(size)), program)
+        binary = ctypes.create_string_buffer(size.value)
+        check(library.nvrtcGetCUBIN(program, binary), program)
+        library.nvrtcDestroyProgram(ctypes.byref(program))
+        return binary.raw
+
+    return compile
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_nvrtc_compiles(nvrtc: Compile, name: str) -> None:
+    assert nvrtc(*SOURCES[name])[:4] == b"\x7fELF"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_nvcc_compiles_without_spills(name: str, tmp_path: Path) -> None:
+    if not shutil.which("nvcc"):
+        pytest.skip("needs nvcc")
+    source, options = SOURCES[name]
+    path = tmp_path / "kernel.cu"
+    path.write_text(source, encoding="utf-8")
+    command = ["nvcc", "-arch=sm_90", "-Xptxas", "-v", "-Werror", "all-warnings", *options]
+    command += ["-cubin", "-o", str(tmp_path / "kernel.cubin"), str(path)]
+    report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    spills = [line for line in report.splitlines() if "spill" in line]
+    assert len(spills) == KERNELS[name.partition("-")[0]], report
+    assert all("0 bytes spill stores, 0 bytes spill loads" in line for line in spills), report
