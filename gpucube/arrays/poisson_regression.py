@@ -154,7 +154,9 @@ def log_rate_variance(covariance: Array, conditions: Array, design: Design) -> A
     return xp.clip(xp.stack(rows), 0.0, xp.inf)
 
 
-def fit_poisson(counts: Array, exposure: Array, conditions: Array, design: Design, steps: int = STEPS) -> Fit:
+def fit_poisson(
+    counts: Array, exposure: Array, conditions: Array, design: Design, steps: int = STEPS, start: Fit | None = None
+) -> Fit:
     """Fit the coefficients to counts.
 
     Parameters
@@ -169,6 +171,8 @@ def fit_poisson(counts: Array, exposure: Array, conditions: Array, design: Desig
         Columns B, the pairs of columns and the penalties.
     steps : int
         Number of steps.
+    start : Fit, optional
+        A fit to nearly the same data, from which fewer steps are enough.
 
     Returns
     -------
@@ -186,6 +190,8 @@ def fit_poisson(counts: Array, exposure: Array, conditions: Array, design: Desig
         strengths=xp.ones((len(design.penalties),), dtype=xp.float64, device=device),
         effect_strength=xp.ones((), dtype=xp.float64, device=device),
     )
+    if start is not None:
+        state = _State(start.coefficients, start.effects, start.strengths, start.scatter**-2)
     data = (counts, xp.where(used, log_exposure, -xp.inf), conditions)
     for _ in range(steps):
         sums = _add_up(*data, state, design, xp=xp)
@@ -392,9 +398,15 @@ def _covariance_of_strengths(solved: _Solved, state: _State, design: Design, *, 
     ]
     if not matrices:
         return xp.zeros_like(solved.covariance)
-    total = _penalty(state, design, xp=xp)
-    inverse = _inverse(total, xp=xp)
-    of_prior = [inverse @ matrix for matrix in matrices]
+    of_prior = [
+        _embedded(
+            state.strengths[number] * (xp.linalg.pinv(_total_of_run(first, matrix.shape[0], state, design)) @ matrix),
+            first,
+            n,
+            xp=xp,
+        )
+        for number, (first, matrix) in enumerate(design.penalties)
+    ]
     of_fit = [solved.covariance @ matrix for matrix in matrices]
     pulls = xp.stack([matrix @ state.coefficients for matrix in matrices], axis=1)
     slopes = solved.covariance @ pulls

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from gpucube.arrays.backend import Array, Backend, to_host
 from gpucube.arrays.exposure import SPECTRAL_INDEX
-from gpucube.arrays.poisson_regression import fit_poisson
+from gpucube.arrays.poisson_regression import Design, fit_poisson, log_rate
 from gpucube.cubes.axis import Axis
 from gpucube.errors import OptionError
 from gpucube.observations.conditions import Conditions
@@ -24,6 +25,10 @@ BINS_PER_DECADE = 20
 PIXEL = 0.25  # deg
 FOV = 3.0  # deg
 ENERGIES = (0.05, 100.0)  # TeV
+# Energies in a bin, and pixels, from which the shape of the spectrum within it is taken
+N_NODES = 3
+SOME_PIXELS = 16
+MORE_STEPS = 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +126,13 @@ def fit_regression(
     detx, dety = (backend.asarray(values) for values in _places(axes, pixels))
     design = make_design(detx, dety, chosen, scales, backend)
     used = exposure > 0
-    fit = fit_poisson(xp.where(used, counts, 0.0), exposure * reference, columns, design)
+    counts = xp.where(used, counts, 0.0)
+    fit = fit_poisson(counts, exposure * reference, columns, design)
+    # Within a bin the rate is no power law, least of all at the threshold: what it is follows from the first fit.
+    nodes, weights = _nodes(edges[low : high + 1], observations)
+    inner = _columns(nodes, observations, chosen, scales, backend)
+    shape = _bin_shape(fit.coefficients, inner, columns, backend.asarray(weights), design)
+    fit = fit_poisson(counts, exposure * reference * shape, columns, design, steps=MORE_STEPS, start=fit)
     names = ("coefficients", "covariance", "strengths", "freedom", "effects", "scatter")
     host = {name: to_host(getattr(fit, name)) for name in names}
     effects = host.pop("effects").tolist()
@@ -178,6 +189,38 @@ def _energies(
     slope = 1 - SPECTRAL_INDEX
     integral = (high**slope - low**slope) / slope
     return np.sqrt(np.where(low < high, low, edges[:-1]) * high), livetime * integral
+
+
+def _nodes(
+    edges: NDArray[np.float64], observations: Sequence[ObservationCounts]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Energies (TeV) in the part of each bin above the threshold and their weights in the mean over E^-2.7.
+
+    Both have the shape (n_obs, n_energy * N_NODES).
+    """
+    threshold = np.array([item.conditions.threshold for item in observations])[:, None]
+    low = np.clip(threshold, edges[:-1], edges[1:])
+    low = np.where(low < edges[1:], low, edges[:-1])
+    nodes, weights = np.polynomial.legendre.leggauss(N_NODES)
+    half = 0.5 * np.log(edges[1:] / low)[:, :, None]
+    energy = np.sqrt(edges[1:] * low)[:, :, None] * np.exp(half * nodes)
+    weights = weights * energy ** (1 - SPECTRAL_INDEX)
+    weights = weights / weights.sum(axis=2, keepdims=True)
+    return energy.reshape(len(energy), -1), weights.reshape(len(energy), -1)
+
+
+def _bin_shape(coefficients: Array, inner: Array, columns: Array, weights: Array, design: Design) -> Array:
+    """Mean rate, relative to E^-2.7, in each bin over that at its centre: shape (n_obs, n_energy, 1).
+
+    It is taken from some pixels all over the field, where it hardly differs.
+    """
+    xp = array_namespace(coefficients, inner)
+    some = replace(design, field=design.field[:: max(1, design.field.shape[0] // SOME_PIXELS), :])
+    middle = log_rate(coefficients, columns, some)
+    n_obs, n_energy, n_pixels = middle.shape
+    at_nodes = xp.reshape(log_rate(coefficients, inner, some), (n_obs, n_energy, N_NODES, n_pixels))
+    ratio = xp.exp(at_nodes - middle[:, :, None, :]) * xp.reshape(weights, (n_obs, n_energy, N_NODES, 1))
+    return xp.mean(xp.sum(ratio, axis=2), axis=2, keepdims=True)
 
 
 def _pixels(axes: tuple[Axis, Axis, Axis]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
