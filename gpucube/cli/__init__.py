@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 # A command is there as soon as its module is imported.
-from gpucube.cli import demo, look, make_models, make_test_dataset
+from gpucube.cli import attach, demo, look, make_models, make_test_dataset
 from gpucube.cli.app import cli
 
-__all__ = ["cli", "demo", "look", "main", "make_models", "make_test_dataset"]
+__all__ = ["attach", "cli", "demo", "look", "main", "make_models", "make_test_dataset"]
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from gpucube.arrays.exposure import THRESHOLD_RULES
 from gpucube.arrays.rate import METHODS
 from gpucube.cli.app import backend_option, cli, level_option, new_table, print_table, progress_bar
 from gpucube.cli.grouping import grouping_options, groups_from_options
+from gpucube.cli.masking import catalog_option, region_options
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import ALIGNMENTS
 from gpucube.observations.store import SCHEMES
@@ -57,13 +58,7 @@ class EnergyBins(EnergyEdges):
 @click.option("--test", is_flag=True, help="Quick look: at most 100 observations, 4 groups, 5 sources.")
 @click.option("--method", type=click.Choice(list(METHODS)), help="Recipe.  [default: default]")
 @click.option("--a-la-michi", "michi", is_flag=True, help="The same as --method mayer2015.")
-@click.option(
-    "--catalog",
-    default="builtin",
-    show_default=True,
-    metavar="FILE|builtin|none",
-    help="Sources; observations near one are left out.",
-)
+@catalog_option
 @grouping_options
 @backend_option("auto")
 @click.option(
@@ -101,16 +96,7 @@ class EnergyBins(EnergyEdges):
 @click.option("--fov", type=float, metavar="DEG", help="Largest DETX, DETY or offset.  [default: 4.01]")
 @click.option("--pixels", type=int, metavar="N", help="Bins along DETX and DETY, or rings.  [default: by observations]")
 @click.option("--mask", is_flag=True, help="Cut sources out of observations instead of leaving those near one out.")
-@click.option(
-    "--mask-radius", type=float, default=0.4, show_default=True, metavar="DEG", help="To cut out around a point source."
-)
-@click.option(
-    "--mask-target/--no-mask-target", default=True, help="Cut out the target of each observation.  [default: yes]"
-)
-@click.option(
-    "--mask-regions", type=click.Path(path_type=Path), metavar="FILE", help="More regions to cut out (DS9, CRTF)."
-)
-@click.option("--wobble-mask", is_flag=True, help="Cut out the half of the field that the target is in.")
+@region_options
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that read files.")
 @click.option("--overwrite", is_flag=True, help="Replace the models of an earlier run in OUT.")
 @click.option("--resume", is_flag=True, help="Go on from the finished groups of an interrupted run in OUT.")

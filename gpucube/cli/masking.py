@@ -1,0 +1,60 @@
+"""Options that say what is cut out of observations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gpucube.pipeline.mask import Mask
+from gpucube.pipeline.select import open_mask
+from gpucube.pipeline.settings import Settings
+
+__all__ = ["catalog_option", "mask_from_options", "masking_options", "region_options"]
+
+catalog_option = click.option(
+    "--catalog",
+    default="builtin",
+    show_default=True,
+    metavar="FILE|builtin|none",
+    help="Sources; observations near one are left out, or its surroundings are cut out.",
+)
+
+_OPTIONS = (
+    click.option(
+        "--mask-radius",
+        type=float,
+        default=0.4,
+        show_default=True,
+        metavar="DEG",
+        help="To cut out around a point source.",
+    ),
+    click.option(
+        "--mask-target/--no-mask-target", default=True, help="Cut out the target of each observation.  [default: yes]"
+    ),
+    click.option(
+        "--mask-regions", type=click.Path(path_type=Path), metavar="FILE", help="More regions to cut out (DS9, CRTF)."
+    ),
+    click.option("--wobble-mask", is_flag=True, help="Cut out the half of the field that the target is in."),
+)
+
+
+def region_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which regions are cut out."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def masking_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add these and the catalogue; `mask_from_options` takes them out again."""
+    return catalog_option(region_options(command))
+
+
+def mask_from_options(options: dict[str, Any], *, wanted: bool) -> Mask | None:
+    """Make a mask from the options of a command, and remove these; None if it is not wanted."""
+    names = ("catalog", "mask_radius", "mask_target", "mask_regions", "wobble_mask")
+    chosen = {name: options.pop(name) for name in names}
+    return open_mask(Settings(mask=True, **chosen)) if wanted else None
