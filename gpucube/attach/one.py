@@ -9,8 +9,8 @@ import numpy as np
 from astropy.io import fits
 
 from gpucube.attach.dl3 import compressed, file_bytes, is_mirrored, join, signed, split, with_background
-from gpucube.attach.gammapy import nodes_from_means
 from gpucube.attach.ledger import AttachRow
+from gpucube.attach.nodes import nodes_from_means
 from gpucube.attach.normalise import normalised
 from gpucube.attach.orient import as_mirrored
 from gpucube.attach.plan import Target

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
+from gpucube.attach.nodes import node_rates
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.cubes.fits import background_hdu
-from gpucube.prediction.nodes import node_rates
 
 ENERGY = Axis.energy(0.2, 20.0, 7)
 IMAGE = (ENERGY, Axis.field_of_view("dety", 2.5, 9), Axis.field_of_view("detx", 2.0, 6))

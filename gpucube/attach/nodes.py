@@ -9,19 +9,20 @@ mean: up to 10 % in an energy bin of real models.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpucube.cubes.axis import Axis
+from gpucube.cubes.background import BackgroundModel
 
-__all__ = ["node_rates"]
+__all__ = ["node_rates", "nodes_from_means"]
 
 Numbers = NDArray[np.float64]
 
 # The correction of an energy depends a little on that of its neighbours.
-ROUNDS = 6
+ROUNDS = 30
 # Gauss-Legendre, 2 points in each half of a bin: the interpolation has kinks at the centres only.
 POINTS, WEIGHTS = (0.5 - 0.5 / np.sqrt(3), 0.5 + 0.5 / np.sqrt(3)), (0.5, 0.5)
 # Variable in which Gammapy interpolates, and the measure of the integral in it
@@ -41,6 +42,22 @@ class _Quadrature:
     weights: Numbers
 
 
+def nodes_from_means(model: BackgroundModel) -> BackgroundModel:
+    """Turn mean rates in bins into the rates at their centres from which Gammapy predicts as many events.
+
+    Parameters
+    ----------
+    model : BackgroundModel
+        Model on the host, positive everywhere; each bin has its mean rate.
+
+    Returns
+    -------
+    BackgroundModel
+        The same with one factor per energy bin.
+    """
+    return replace(model, rate=model.rate.with_data(node_rates(np.asarray(model.rate.data), model.axes)))
+
+
 def node_rates(rate: Numbers, axes: tuple[Axis, ...]) -> Numbers:
     """Scale each energy bin so that the interpolated rate integrates to the events of the bin.
 
@@ -56,17 +73,18 @@ def node_rates(rate: Numbers, axes: tuple[Axis, ...]) -> Numbers:
     numpy.ndarray of float64, shape of `rate`
         Rates at the centres of the bins: those of an energy times one number.
     """
-    quadratures = [_quadrature(axis) for axis in axes]
-    expected = _events(rate, [quadrature.weights.sum(axis=1) for quadrature in quadratures])
-    weights = [quadrature.weights.ravel() for quadrature in quadratures]
-    nodes = np.array(rate)
+    energy, *field = (_quadrature(axis) for axis in axes)
+    expected = _field_sum(rate, [part.weights.sum(axis=1) for part in field]) * energy.weights.sum(axis=1)
+    values = np.log(rate)
+    for number, part in enumerate((energy, *field)):
+        values = np.moveaxis(np.tensordot(part.matrix, values, axes=(1, number)), 0, number)
+    sums = _field_sum(np.exp(values), [part.weights.ravel() for part in field]).reshape(energy.weights.shape)
+    scale = np.zeros(len(rate))
     for _ in range(ROUNDS):
-        values = np.log(nodes)
-        for number, quadrature in enumerate(quadratures):
-            values = np.moveaxis(np.tensordot(quadrature.matrix, values, axes=(1, number)), 0, number)
-        found = _events(np.exp(values), weights).reshape(len(nodes), -1).sum(axis=1)
-        nodes *= (expected / found).reshape(-1, *([1] * (nodes.ndim - 1)))
-    return nodes
+        # A factor per energy bin is a sum of logarithms, which the interpolation carries to the points.
+        factor = np.exp(energy.matrix @ scale).reshape(sums.shape)
+        scale += np.log(expected / (sums * factor * energy.weights).sum(axis=1))
+    return rate * np.exp(scale).reshape(-1, *([1] * len(field)))
 
 
 def _quadrature(axis: Axis) -> _Quadrature:
@@ -91,9 +109,8 @@ def _interpolation(centers: Numbers, points: Numbers) -> Numbers:
     return matrix
 
 
-def _events(values: Numbers, weights: list[Numbers]) -> Numbers:
-    """Sum over the field of view, shape (n_energy,)."""
-    energy, *field = weights
-    for weight in reversed(field):
+def _field_sum(values: Numbers, weights: list[Numbers]) -> Numbers:
+    """Integral over the field of view, shape (n_energy,)."""
+    for weight in reversed(weights):
         values = values @ weight
-    return values * energy
+    return values
