@@ -19,8 +19,9 @@ pytest.importorskip("gammapy")
 
 from tests.gammapy.fields import Field, compare, fields
 
-# The off-source observations prefer RADEC over ALTAZ by 50 in ln L, each with models made from themselves. The recipe
-# smooths by about 1.5 pixels: small ones keep the field from flattening.
+# Of all 30 runs, models aligned with RADEC predict every quadrant of the sky within 0.8 %, those with ALTAZ within
+# 2.6 % (4 Poisson errors); their ln L, each with models made from the same events, differs by 14 in favour of ALTAZ.
+# The recipe smooths by about 1.5 pixels: small ones keep the field from flattening.
 SETTINGS = Settings(
     backend="numpy",
     catalog="none",
