@@ -116,9 +116,10 @@ def split(content: bytes, path: Path) -> list[RawHdu]:
             warnings.simplefilter("ignore", AstropyUserWarning)
             with fits.open(io.BytesIO(content), memmap=False) as hdus:
                 found = [_raw(hdu, content) for hdu in hdus]
+                end = hdus[-1].fileinfo()["datLoc"] + hdus[-1].fileinfo()["datSpan"]
     except READ_ERRORS as error:
         raise DataError(f"cannot be read as FITS: {error}", path, remedy="is it damaged? copy it again") from error
-    if sum(len(hdu.header) + len(hdu.data) for hdu in found) != len(content):
+    if end != len(content):
         problem = "the file ends too early, or something follows its last HDU"
         raise DataError(problem, path, remedy="is it damaged? copy it again")
     return found

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.io import fits
 
 from gpucube.attach.dl3 import compressed, file_bytes, is_mirrored, join, signed, split, with_background
-from gpucube.attach.gammapy import nodes_from_means
+from gpucube.attach.gammapy import rates_at_centers
 from gpucube.attach.ledger import AttachRow
 from gpucube.attach.normalise import normalised
 from gpucube.attach.orient import as_mirrored
@@ -117,7 +117,7 @@ def _background(task: Task) -> tuple[BackgroundModel, AttachRow]:
     norm, tilt = 1.0, 0.0
     if settings.normalise != "none":
         model, norm, tilt = normalised(model, task.store, task.obs_id, task.mask, settings)
-    model = _per_ontime(nodes_from_means(model), conditions)
+    model = _per_ontime(rates_at_centers(model), conditions)
     if settings.link and len(model.axes) == 3 and _is_mirrored(task):
         model = as_mirrored(model, task.store, task.obs_id)
     text = str(model.meta.get("BKGMODEL", ""))

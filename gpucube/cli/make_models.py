@@ -58,7 +58,7 @@ class EnergyBins(EnergyEdges):
 @click.option("--test", is_flag=True, help="Quick look: at most 100 observations, 4 groups, 5 sources.")
 @click.option("--method", type=click.Choice(list(METHODS)), help="Recipe.  [default: default]")
 @click.option("--a-la-michi", "michi", is_flag=True, help="The same as --method mayer2015.")
-@catalog_option
+@catalog_option("Sources; observations near one are left out.")
 @grouping_options
 @backend_option("auto")
 @click.option(

@@ -37,6 +37,8 @@ FILE_UNIT = {"energy": "TeV", "dety": "deg", "detx": "deg", "offset": "deg"}
 GADF_ORDER = {AXIS_NAMES: ("energy", "detx", "dety"), RADIAL_AXIS_NAMES: ("energy", "offset")}
 GADF_CLASS = {AXIS_NAMES: "BKG_3D", RADIAL_AXIS_NAMES: "BKG_2D"}
 ORDER_2015 = ("detx", "dety", "energy")
+# GADF files without CREFn that have the energy last; the events of H.E.S.S. DR1 say that this is meant there.
+ORDER_DR1 = ("dety", "detx", "energy")
 COLUMN_2015 = "Bgd"
 # Header keywords of a model that are read back.
 META = ("GROUP_ID", "GROUP", "NOBS", "METHOD", "NSMOOTH", "THRESRUL", "MASKED")
@@ -276,7 +278,7 @@ def _read_axis(hdu: fits.BinTableHDU, name: str, path: Path) -> Axis:
 def _axis_order(
     hdu: fits.BinTableHDU, column: str, axes: dict[str, Axis], shape: tuple[int, ...], path: Path
 ) -> tuple[str, ...]:
-    """Axes as TDIM counts them: from CREFn, else the one documented order that fits the shape."""
+    """Axes as TDIM counts them: from CREFn, else the one known order that fits the shape."""
     number = hdu.columns.names.index(column) + 1
     if reference := hdu.header.get(f"CREF{number}"):
         labels = re.findall(r"(\w+)_LO", reference)
@@ -285,8 +287,10 @@ def _axis_order(
         return tuple(AXIS_OF_COLUMN[label] for label in labels)
     if "HDUCLAS4" not in hdu.header and column not in ("BKG", "BGD"):
         return ORDER_2015
-    orders = (GADF_ORDER[AXIS_NAMES], ORDER_2015) if len(axes) == 3 else (GADF_ORDER[RADIAL_AXIS_NAMES],)
+    orders = (GADF_ORDER[AXIS_NAMES], ORDER_DR1, ORDER_2015) if len(axes) == 3 else (GADF_ORDER[RADIAL_AXIS_NAMES],)
     fitting = [order for order in orders if tuple(axes[name].n_bins for name in reversed(order)) == shape]
+    if fitting == [ORDER_DR1, ORDER_2015]:  # as many bins in DETX as in DETY
+        return ORDER_DR1
     if len(fitting) != 1:
         raise DataError(
             f"{'ambiguous' if fitting else 'impossible'} order of axes: array of shape {shape}",
