@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from gpucube.attach.dl3 import compressed, file_bytes, is_mirrored, join, signed, split, with_background
+from gpucube.attach.dl3 import compressed, file_bytes, join, signed, split, with_background
 from gpucube.attach.gammapy import rates_at_centers
 from gpucube.attach.ledger import AttachRow
 from gpucube.attach.normalise import normalised
@@ -21,6 +21,7 @@ from gpucube.errors import DataError, ObservationError
 from gpucube.files import fits_bytes, open_fits, write_whole
 from gpucube.observations.conditions import Conditions, read_conditions
 from gpucube.observations.hdus import blame, find_hdu, require
+from gpucube.observations.mirrored import is_mirrored
 from gpucube.observations.store import DataStore
 from gpucube.pipeline.mask import Mask
 from gpucube.prediction.filling import fill_model

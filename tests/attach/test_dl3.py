@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from gpucube.attach.dl3 import compressed, file_bytes, is_mirrored, join, signed, split, with_background
+from gpucube.attach.dl3 import compressed, file_bytes, join, signed, split, with_background
 from gpucube.errors import DataError
+from gpucube.observations.mirrored import is_mirrored
 
 HERE = Path("file.fits")
 

@@ -19,13 +19,17 @@ from gammapy.makers.utils import make_map_background_irf
 from gammapy.maps import MapAxis, WcsGeom
 
 from gpucube.attach import AttachSettings, attach_models
-from gpucube.attach.dl3 import MIRRORING, file_bytes, split
+from gpucube.attach.dl3 import file_bytes, split
 from gpucube.cubes.background import RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.cubes.fits import read_background_model, write_table
 from gpucube.errors import DataError, GpucubeError, ObservationError, OptionError, OutputError
+from gpucube.observations.mirrored import MIRRORING
 from gpucube.observations.store import DataStore
+from gpucube.pipeline import Settings, make_models
 from gpucube.pipeline.output import model_file
+from gpucube.prediction.stored import read_rate
+from tests.attach.conftest import ONE_GROUP
 from tests.stores import DAMAGES, copy_store, edit_events, event_file
 
 FEW = (1, 2)
@@ -314,3 +318,49 @@ def test_real_observations(hess_dl3_dr1: Path, models: Path, tmp_path: Path, cap
     (observation,) = in_gammapy(tmp_path / "out", caplog)
     assert observation.bkg.fov_alignment == "ALTAZ"
     assert DataStore.open(tmp_path / "out").read(20136).livetime > 0
+
+
+def test_a_mirrored_background_as_model_is_turned_back(few: Path, models: Path, tmp_path: Path) -> None:
+    lopsided(models, tmp_path / "models", "RADEC")
+    single = model_file(tmp_path / "models", 0, "table")
+    attach_models(single, few, tmp_path / "link", settings=AttachSettings(link=True))
+    written = tmp_path / "link" / "bkg" / "bkg_000001.fits.gz"
+    assert np.allclose(
+        read_rate(written).rate.data[:, :, ::-1], read_background_model(written).rate.quantity.to_value(RATE_UNIT)
+    )
+    alike = read_rate(written).rate.data / read_rate(single).rate.data
+    assert np.allclose(alike, alike[:, :1, :1])
+    # As in the files of H.E.S.S.: nothing in the background itself says so, but the events do.
+    with fits.open(event_file(few, 1)) as events, fits.open(written) as backgrounds:
+        del backgrounds["BKG"].header["BKGMIRR"]
+        fits.HDUList([events[0].copy(), events["EVENTS"].copy(), backgrounds["BKG"].copy()]).writeto(
+            tmp_path / "x.fits"
+        )
+    assert np.allclose(read_rate(tmp_path / "x.fits").rate.data, read_rate(written).rate.data)
+
+
+def test_rings(few: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(backend="numpy", catalog="none", model="2d", fov=4.0, pixels=6, energy_edges=(0.4, 0.8, 2, 10))
+    make_models(few, tmp_path / "models", settings=settings, groups=ONE_GROUP)
+    for link in (False, True):
+        out = tmp_path / str(link)
+        attach_models(tmp_path / "models", few, out, settings=AttachSettings(link=link))
+        observations = in_gammapy(out, caplog)
+        assert [observation.bkg.tag for observation in observations] == ["bkg_2d"] * 2
+        predicted = sum(prediction(observation).sum() for observation in observations)
+        assert predicted == pytest.approx(sum(observed(observation) for observation in observations), rel=0.1)
+
+
+def observed(observation: object) -> int:
+    events = observation.events
+    offset = observation.get_pointing_icrs(observation.tmid).skyoffset_frame()
+    position = events.radec.transform_to(offset)
+    inside = (np.abs(position.lon.deg) < 2) & (np.abs(position.lat.deg) < 2)
+    return int(np.sum(inside & (events.energy > 0.4 * u.TeV) & (events.energy < 10 * u.TeV)))
+
+
+def test_a_model_of_a_smaller_field_than_the_events(few: Path, tmp_path: Path) -> None:
+    settings = Settings(backend="numpy", catalog="none", fov=1.5, pixels=6, energy_edges=(0.4, 0.8, 2, 10))
+    make_models(few, tmp_path / "models", settings=settings, groups=ONE_GROUP)
+    summary = attach_models(tmp_path / "models", few, tmp_path / "out", settings=AttachSettings(normalise="norm"))
+    assert [row.norm for row in summary.rows] == pytest.approx([1.0, 1.0], abs=0.3)
