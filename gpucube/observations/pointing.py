@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
-from astropy.coordinates import AltAz, EarthLocation, SkyCoord
+from astropy.coordinates import EarthLocation
 from astropy.coordinates.matrix_utilities import rotation_matrix
 from astropy.time import Time
 
-from gpucube.observations.earth import bundled_earth_orientation
+from gpucube.observations.horizon import Horizon
 
 __all__ = ["FovRotation", "altaz_rotation", "fov_matrix", "radec_rotation"]
 
@@ -28,7 +28,10 @@ MAX_STEP = np.deg2rad(0.45)
 FIRST_STEP = 60.0  # s
 # Down to 4 ms: a pointing that passes the zenith turns by half a circle there, faster than any telescope.
 MAX_BISECTIONS = 14
+OFF = np.deg2rad(2.5)
 MIRROR_LONGITUDE = np.diag([1.0, -1.0, 1.0])
+# Four directions in the field of view, 2.5 deg from the pointing
+CROSS = np.array([[np.cos(OFF), y * np.sin(OFF), z * np.sin(OFF)] for y, z in ((0, 1), (1, 0), (0, -1), (-1, 0))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,14 +106,15 @@ def altaz_rotation(
         Rotations close enough in time for linear interpolation.
     """
     times = np.linspace(start, max(stop, start + 1.0), 2 + int(max(stop - start, 1.0) / FIRST_STEP))
-    matrices = _altaz_matrices(ra, dec, reference + times * u.s, location)
+    horizon = Horizon.at(reference, 0.5 * (start + times[-1]), location)
+    matrices = _altaz_matrices(ra, dec, times, horizon)
     for _ in range(MAX_BISECTIONS):
         wide = _steps(matrices) > MAX_STEP
         if not wide.any():
             break
         # Near the zenith the field turns fast, for a short while.
         times = np.sort(np.append(times, 0.5 * (times[1:] + times[:-1])[wide]))
-        matrices = _altaz_matrices(ra, dec, reference + times * u.s, location)
+        matrices = _altaz_matrices(ra, dec, times, horizon)
     return FovRotation(times, matrices)
 
 
@@ -120,17 +124,18 @@ def _steps(matrices: np.ndarray) -> np.ndarray:
     return np.arccos(np.clip(cosine, -1, 1))
 
 
-def _altaz_matrices(ra: float, dec: float, times: Time, location: EarthLocation) -> np.ndarray:
-    pointing = SkyCoord(ra, dec, unit="deg")
-    ring = pointing.directional_offset_by(np.arange(4) * 90 * u.deg, 2.5 * u.deg)
-    sky = SkyCoord(np.append(ring.ra, pointing.ra)[:, None], np.append(ring.dec, pointing.dec)[:, None], frame="icrs")
-    with bundled_earth_orientation():
-        horizon = sky.transform_to(AltAz(obstime=times[None, :], location=location))
-    from_sky = sky.cartesian.xyz.value[:, :, 0].T
-    to_horizon = np.moveaxis(horizon.represent_as("unitspherical").to_cartesian().xyz.value, -1, 0)
-    matrices = _best_rotations(from_sky, np.moveaxis(to_horizon, 1, 2))
+def _altaz_matrices(ra: float, dec: float, times: np.ndarray, horizon: Horizon) -> np.ndarray:
+    lon, lat = np.deg2rad(ra), np.deg2rad(dec)
+    # A cross of 2.5 deg around the pointing, and the pointing itself
+    sky = np.vstack(
+        [CROSS @ fov_matrix(lon, lat), [[np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)]]]
+    )
+    apparent = horizon.apparent(np.arctan2(sky[:, 1], sky[:, 0]), np.arctan2(sky[:, 2], np.hypot(sky[:, 0], sky[:, 1])))
+    to_horizon = horizon.matrices(times)
+    north, east, zenith = (to_horizon @ apparent[-1]).T
     # The pointing's own azimuth, because next to the zenith that of the rotated vector would be arcminutes off.
-    return fov_matrix(horizon.az[-1].rad, horizon.alt[-1].rad) @ matrices
+    to_field = fov_matrix(np.arctan2(east, north), np.arctan2(zenith, np.hypot(north, east)))
+    return to_field @ to_horizon @ _best_rotations(sky, apparent[None])
 
 
 def _best_rotations(from_vectors: np.ndarray, to_vectors: np.ndarray) -> np.ndarray:
