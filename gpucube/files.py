@@ -16,7 +16,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from gpucube.errors import DataError, OutputError
 
-__all__ = ["PARTIAL_SUFFIX", "fits_bytes", "open_fits", "write_whole"]
+__all__ = ["PARTIAL_SUFFIX", "compressed", "fits_bytes", "open_fits", "write_whole"]
 
 PARTIAL_SUFFIX = ".gpucube-partial"
 GZIP_MAGIC = b"\x1f\x8b"
@@ -79,7 +79,23 @@ def fits_bytes(hdus: fits.HDUList, *, compress: bool) -> bytes:
     """
     buffer = io.BytesIO()
     hdus.writeto(buffer)
-    return gzip.compress(buffer.getvalue(), compresslevel=6, mtime=0) if compress else buffer.getvalue()
+    return compressed(buffer.getvalue()) if compress else buffer.getvalue()
+
+
+def compressed(content: bytes) -> bytes:
+    """Compress the content of a file.
+
+    Parameters
+    ----------
+    content : bytes
+        Content.
+
+    Returns
+    -------
+    bytes
+        What gzip makes of it, without a time stamp; it does not depend on what decompresses faster here.
+    """
+    return gzip.compress(content, compresslevel=6, mtime=0)
 
 
 @contextmanager
