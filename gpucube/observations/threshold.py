@@ -6,7 +6,7 @@ import astropy.units as u
 from astropy.io import fits
 
 from gpucube.errors import DataError
-from gpucube.files import open_fits
+from gpucube.fits_reader import open_tables
 from gpucube.observations.hdus import HduLocation, ObservationFiles, blame, find_hdu, require
 from gpucube.observations.headers import comment_unit, header_number, parse_unit
 
@@ -34,7 +34,7 @@ def read_threshold(files: ObservationFiles) -> float:
         There is none, or its unit is not one of energy.
     """
     location = require(files.effective_area, "AEFF")
-    with blame(location.path), open_fits(location.path) as hdus:
+    with blame(location.path), open_tables(location.path) as hdus:
         return threshold_in(hdus, location)
 
 
