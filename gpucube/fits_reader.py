@@ -13,7 +13,8 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,7 @@ from gpucube.files import GZIP_MAGIC, named_errors
 __all__ = ["decompress", "open_tables"]
 
 BLOCK, CARD = 2880, 80
+GZIP = 31  # window bits by which zlib takes a gzip file
 END = re.compile(rb"(?:.{80})*?END {77}", re.DOTALL)
 STRUCTURE = re.compile(rb"(XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTNAME|TFIELDS) *= *('[^']*'|-?\d+|T|F)")
 COLUMN = re.compile(r"(TTYPE|TFORM|TUNIT|TSCAL|TZERO|TNULL|TDIM)(\d+) *= *(?:'((?:[^']|'')*)'|([^/ ]+))")
@@ -71,18 +73,18 @@ def open_tables(path: Path) -> Iterator[Sequence[Any]]:
                 yield hdus
 
 
-def _fastest_decompressor() -> Callable[[bytes], bytes]:
+def _fastest_zlib() -> Any:
     try:
-        return importlib.import_module("isal.igzip").decompress
+        return importlib.import_module("zlib_ng.zlib_ng")
     except ImportError:
-        return gzip.decompress
+        return zlib
 
 
-_decompress = _fastest_decompressor()
+_zlib = _fastest_zlib()
 
 
 def decompress(content: bytes) -> bytes:
-    """Decompress a gzip file, by ISA-L where it is installed, which is three times as fast.
+    """Decompress a gzip file, by zlib-ng where it is installed, which takes 0.7 times as long.
 
     Parameters
     ----------
@@ -94,10 +96,13 @@ def decompress(content: bytes) -> bytes:
     bytes
         Its content, whose checksum was verified.
     """
+    stream = _zlib.decompressobj(GZIP)
     try:
-        return _decompress(content)
-    except Exception:  # each library has errors of its own for damaged files: those of gzip are for all
-        return gzip.decompress(content)
+        plain = stream.decompress(content)
+    except _zlib.error:
+        plain = b""
+    # Files in several parts, and the errors for damaged ones, are those of gzip.
+    return bytes(plain) if stream.eof and not stream.unused_data else gzip.decompress(content)
 
 
 def _tables(content: bytes) -> list[Any] | None:
