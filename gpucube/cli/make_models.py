@@ -97,7 +97,8 @@ class EnergyBins(EnergyEdges):
 @click.option("--pixels", type=int, metavar="N", help="Bins along DETX and DETY, or rings.  [default: by observations]")
 @click.option("--mask", is_flag=True, help="Cut sources out of observations instead of leaving those near one out.")
 @region_options
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that read files.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that read and count.")
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers read and count instead.")
 @click.option("--overwrite", is_flag=True, help="Replace the models of an earlier run in OUT.")
 @click.option("--resume", is_flag=True, help="Go on from the finished groups of an interrupted run in OUT.")
 @click.option("--strict", is_flag=True, help="Stop at the first observation that cannot be used.")
@@ -126,6 +127,7 @@ def make_models_command(
       gpucube make-models runs HESS models --a-la-michi --backend cupy
       gpucube make-models runs auto models --catalog none --align RADEC --workers 8
       gpucube make-models runs auto models --mask --mask-radius 0.3 --mask-regions sources.reg
+      gpucube make-models runs GADF models --scheduler tcp://node1:8786
       gpucube make-models runs auto models --model 2d --energy-bins 0.1,100,24 --fov 3 --pixels 15
 
     Exit status: 0 done, 1 input or options are wrong, 2 usage, 3 done but observations were skipped.

@@ -11,7 +11,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpucube.errors import DataError
-from gpucube.files import open_fits
+from gpucube.fits_reader import open_tables
 from gpucube.observations.columns import column_values
 from gpucube.observations.earth import bundled_earth_orientation
 from gpucube.observations.events import read_target, read_times
@@ -89,7 +89,7 @@ def read_conditions(store: DataStore, obs_id: int, time_step: float | None = Non
     """
     files = store.files_of(obs_id)
     location = require(files.events, "EVENTS")
-    with blame(location.path), open_fits(location.path) as hdus:
+    with blame(location.path), open_tables(location.path) as hdus:
         header = find_hdu(hdus, location, "EVENTS").header
         livetime, ontime = read_times(header)
         pointing = header_number(header, "RA_PNT"), header_number(header, "DEC_PNT")
