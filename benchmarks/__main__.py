@@ -18,6 +18,7 @@ MODULES = (
     "benchmarks.profile_gpu",
     "benchmarks.histogram",
     "benchmarks.throughput",
+    "benchmarks.pipeline",
 )
 
 

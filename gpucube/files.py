@@ -16,7 +16,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from gpucube.errors import DataError, OutputError
 
-__all__ = ["PARTIAL_SUFFIX", "fits_bytes", "open_fits", "write_whole"]
+__all__ = ["GZIP_MAGIC", "PARTIAL_SUFFIX", "compressed", "fits_bytes", "named_errors", "open_fits", "write_whole"]
 
 PARTIAL_SUFFIX = ".gpucube-partial"
 GZIP_MAGIC = b"\x1f\x8b"
@@ -79,7 +79,23 @@ def fits_bytes(hdus: fits.HDUList, *, compress: bool) -> bytes:
     """
     buffer = io.BytesIO()
     hdus.writeto(buffer)
-    return gzip.compress(buffer.getvalue(), compresslevel=6, mtime=0) if compress else buffer.getvalue()
+    return compressed(buffer.getvalue()) if compress else buffer.getvalue()
+
+
+def compressed(content: bytes) -> bytes:
+    """Compress the content of a file.
+
+    Parameters
+    ----------
+    content : bytes
+        Content.
+
+    Returns
+    -------
+    bytes
+        What gzip makes of it, without a time stamp; it does not depend on what decompresses faster here.
+    """
+    return gzip.compress(content, compresslevel=6, mtime=0)
 
 
 @contextmanager
@@ -103,17 +119,39 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
     DataError
         The file is missing, damaged or not FITS, also where that shows only inside the ``with`` statement.
     """
+    with named_errors(path), warnings.catch_warnings():
+        # Either only filling is missing at the end, or an error follows.
+        warnings.simplefilter("ignore", AstropyUserWarning)
+        # Opened here, because astropy leaves a file open when it cannot read its first header.
+        with path.open("rb") as file:
+            is_compressed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+            file.seek(0)
+            source = io.BytesIO(gzip.decompress(file.read())) if is_compressed else file
+            with fits.open(source, memmap=False) as hdus:
+                yield hdus
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Turn what a damaged FITS file makes libraries raise into an error that names it, in a ``with`` statement.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+
+    Yields
+    ------
+    None
+        Nothing.
+
+    Raises
+    ------
+    DataError
+        The file is missing, damaged or not FITS.
+    """
     try:
-        with warnings.catch_warnings():
-            # Either only filling is missing at the end, or an error follows.
-            warnings.simplefilter("ignore", AstropyUserWarning)
-            # Opened here, because astropy leaves a file open when it cannot read its first header.
-            with path.open("rb") as file:
-                compressed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-                file.seek(0)
-                source = io.BytesIO(gzip.decompress(file.read())) if compressed else file
-                with fits.open(source, memmap=False) as hdus:
-                    yield hdus
+        yield
     except FileNotFoundError as error:
         raise DataError("no such file", path) from error
     except IsADirectoryError as error:

@@ -1,22 +1,107 @@
-"""Pools of worker processes that end with the program that started them."""
+"""Workers: processes that end with the program that started them, and those of a Dask cluster."""
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from gpucube.errors import GpucubeError
 
-__all__ = ["process_pool"]
+__all__ = ["Workers", "dask_workers", "local_workers", "process_pool"]
 
 WATCH_INTERVAL = 2.0  # s
+CONNECT_TIMEOUT = 10.0  # s
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does the work that can be done elsewhere.
+
+    Attributes
+    ----------
+    executor : concurrent.futures.Executor or None
+        Where to submit work; None for this process.
+    number : function () -> int
+        Number of workers at the moment.
+    count : bool
+        Whether each of them counts on the best device that it has.
+    """
+
+    executor: Executor | None
+    number: Callable[[], int]
+    count: bool = False
+
+
+@contextmanager
+def local_workers(number: int) -> Iterator[Workers]:
+    """Start processes on this machine for a ``with`` statement.
+
+    Parameters
+    ----------
+    number : int
+        Number of processes; 1 works in this one.
+
+    Yields
+    ------
+    Workers
+        The workers.
+    """
+    if number == 1:
+        yield Workers(None, lambda: 1)
+        return
+    with process_pool(number) as executor:
+        yield Workers(executor, lambda: number)
+
+
+@contextmanager
+def dask_workers(address: str) -> Iterator[Workers]:
+    """Connect to a Dask cluster for a ``with`` statement.
+
+    Work of a worker that dies is done again by another one, and its result counts once.
+
+    Parameters
+    ----------
+    address : str
+        Address of the scheduler, such as ``tcp://node1:8786``.
+
+    Yields
+    ------
+    Workers
+        The workers of the cluster, which may come and go.
+
+    Raises
+    ------
+    GpucubeError
+        Dask is not installed, the scheduler does not answer, or work was lost for good.
+    """
+    try:
+        distributed = importlib.import_module("distributed")
+    except ImportError as error:
+        raise GpucubeError("--scheduler needs Dask: pip install 'gpucube[dask]'") from error
+    try:
+        client = distributed.Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
+    except (OSError, ValueError) as error:
+        problem = f"no Dask scheduler answers at {address} within {CONNECT_TIMEOUT:g} s"
+        raise GpucubeError(f"{problem}: is the address right, and does a firewall stand between?") from error
+    with client:
+        executor = client.get_executor(pure=False)
+        try:
+            yield Workers(executor, lambda: max(1, sum(client.nthreads().values())), count=True)
+        except (distributed.KilledWorker, distributed.comm.CommClosedError, CancelledError) as error:
+            raise GpucubeError(f"work was lost on the cluster at {address}: {error or type(error).__name__}") from error
+        except ModuleNotFoundError as error:
+            raise GpucubeError(f"a worker at {address} lacks {error.name}: install the same on all workers") from error
+        finally:
+            executor.shutdown(wait=False)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ def run(*arguments: object) -> Result:
 
 
 def test_commands() -> None:
-    assert {"make-models", "make-test-dataset", "info", "backends", "demo", "plot"} <= set(COMMANDS)
+    assert {"attach", "make-models", "make-test-dataset", "info", "backends", "demo", "plot"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

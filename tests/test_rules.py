@@ -35,6 +35,7 @@ PUBLIC = [
 HOST_COPIES: dict[str, tuple[int, str]] = {
     "cubes/cube.py": (2, "the user asks for a cube on the host, or for a Quantity, which holds a NumPy array"),
     "cubes/fits.py": (1, "a cube is written to a file"),
+    "pipeline/count.py": (3, "a worker sends what it counted to the main process"),
     "pipeline/fill.py": (1, "numbers of events of a group go to the ledger, once per group"),
     "regression/fit.py": (3, "which energies have counts, the scale of the rate, and the result: once per fit"),
     "regression/model.py": (2, "a background on the host is asked for"),

@@ -7,8 +7,9 @@ This is the only module of the portable array layer that names array libraries, 
 from __future__ import annotations
 
 import importlib
+import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,98 @@ class Backend:
         values = np.asarray(values)
         native_order = np.asarray(values, dtype=values.dtype.newbyteorder("="), order="C")
         return self.xp.asarray(native_order, dtype=dtype, device=self.device, copy=True)
+
+    def upload(self, columns: Sequence[np.ndarray]) -> list[Array]:
+        """Copy several host arrays to this backend's device, on a GPU with CuPy in one transfer.
+
+        Parameters
+        ----------
+        columns : sequence of numpy.ndarray
+            Arrays of any shape and dtype.
+
+        Returns
+        -------
+        list of array
+            Arrays of this library on this device, of the same dtypes.
+        """
+        if array_api_compat.is_cupy_namespace(self.xp):
+            return _in_one_transfer(columns)
+        return [self.asarray(column) for column in columns]
+
+
+def _in_one_transfer(columns: Sequence[np.ndarray]) -> list[Array]:
+    """Copy arrays by way of page-locked memory: that is as fast as the bus, where pageable memory is half as fast."""
+    cupy, cupyx = importlib.import_module("cupy"), importlib.import_module("cupyx")
+    starts, n_bytes = packed_layout(columns)
+    staging = cupyx.empty_pinned((n_bytes,), dtype=np.uint8)
+    pack(columns, starts, staging)
+    on_device = cupy.empty((n_bytes,), dtype=np.uint8)
+    on_device.set(staging)
+    # The staging memory is used again as soon as this function returns.
+    cupy.cuda.get_current_stream().synchronize()
+    return unpack(on_device, columns, starts)
+
+
+# Arrays begin at multiples of this, as CUDA allocates them.
+ALIGNMENT = 256
+
+
+def packed_layout(columns: Sequence[np.ndarray]) -> tuple[list[int], int]:
+    """Where arrays begin in one buffer, and its size.
+
+    Parameters
+    ----------
+    columns : sequence of numpy.ndarray
+        Arrays.
+
+    Returns
+    -------
+    starts : list of int
+        First byte of each.
+    n_bytes : int
+        Size of the buffer.
+    """
+    ends = list(itertools.accumulate((-(-column.nbytes // ALIGNMENT) * ALIGNMENT for column in columns), initial=0))
+    return ends[:-1], ends[-1]
+
+
+def pack(columns: Sequence[np.ndarray], starts: Sequence[int], buffer: np.ndarray) -> None:
+    """Write arrays to a buffer.
+
+    Parameters
+    ----------
+    columns : sequence of numpy.ndarray
+        Arrays.
+    starts : sequence of int
+        First byte of each.
+    buffer : numpy.ndarray of uint8
+        Where to write, in the byte order of this machine.
+    """
+    for place, column in zip(unpack(buffer, columns, starts), columns, strict=True):
+        place[...] = column
+
+
+def unpack(buffer: Array, columns: Sequence[np.ndarray], starts: Sequence[int]) -> list[Array]:
+    """Find arrays in a buffer.
+
+    Parameters
+    ----------
+    buffer : array of uint8
+        Buffer, of NumPy or CuPy.
+    columns : sequence of numpy.ndarray
+        Arrays of the same shapes and dtypes.
+    starts : sequence of int
+        First byte of each.
+
+    Returns
+    -------
+    list of array
+        Views of the buffer.
+    """
+    return [
+        buffer[start : start + column.nbytes].view(column.dtype.newbyteorder("=")).reshape(column.shape)
+        for start, column in zip(starts, columns, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

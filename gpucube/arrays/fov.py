@@ -12,7 +12,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-__all__ = ["directions", "fov_offset", "fov_to_sky", "interpolate_rotation", "sky_to_fov"]
+__all__ = ["directions", "fov_offset", "fov_to_sky", "interpolate_rotation", "sky_to_fov", "sky_to_fov_between"]
 
 Array = Any
 
@@ -102,6 +102,38 @@ def sky_to_fov(lon: Array, lat: Array, rotation: Array) -> tuple[Array, Array]:
         Field-of-view longitude (-180 to 180) and latitude in deg: DETX and DETY.
     """
     return _longitude_latitude(*_apply(rotation, directions(lon, lat), transpose=False))
+
+
+def sky_to_fov_between(lon: Array, lat: Array, rotations: Array, node: Array, weight: Array) -> tuple[Array, Array]:
+    """Turn sky coordinates into field-of-view coordinates, each by its own rotation between two nodes.
+
+    Parameters
+    ----------
+    lon, lat : array of float64, shape (n,)
+        Coordinates in the sky frame in deg.
+    rotations : array of float64, shape (k, 3, 3)
+        Rotations at all nodes.
+    node : array of int, shape (n,)
+        The node before each event, at most k - 2.
+    weight : array of float64, shape (n,)
+        How far it is to the next node, from 0 to 1.
+
+    Returns
+    -------
+    fov_lon, fov_lat : array of float64, shape (n,)
+        DETX and DETY in deg: what `sky_to_fov` gives for `interpolate_rotation`, without a matrix per event in memory.
+    """
+    xp = array_namespace(lon, lat, rotations)
+    before, after, vector = 1 - weight, node + 1, directions(lon, lat)
+
+    def component(row: int) -> Array:
+        x, y, z = (
+            (xp.take(rotations[:, row, i], node) * before + xp.take(rotations[:, row, i], after) * weight) * vector[i]
+            for i in range(3)
+        )
+        return x + y + z
+
+    return _longitude_latitude(component(0), component(1), component(2))
 
 
 def fov_to_sky(fov_lon: Array, fov_lat: Array, rotation: Array) -> tuple[Array, Array]:

@@ -15,18 +15,23 @@ References
 .. [1] S. N. Wood, M. Fasiolo, A generalized Fellner-Schall method for smoothing parameter optimization with
    application to Tweedie location, scale and shape models, Biometrics 73 (2017), 1071.
 .. [2] S. N. Wood, Generalized Additive Models: An Introduction with R, 2nd ed., CRC Press, 2017.
-.. [3] S. N. Wood, N. Pya, B. Saefken, Smoothing parameter and model selection for general smooth models, Journal of the
-   American Statistical Association 111 (2016), 1548.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat
 from array_api_compat import array_namespace
+
+from gpucube.arrays.penalties import (
+    Penalties,
+    covariance_of_strengths,
+    penalty_matrix,
+    renewed,
+    renewed_strengths,
+)
 
 __all__ = ["Design", "Fit", "fit_poisson", "log_rate", "log_rate_variance"]
 
@@ -37,13 +42,8 @@ STEPS = 60
 BLOCK = 2**24
 # Largest change of a logarithm in one step: the exponential must not run away from a poor start.
 LONGEST_STEP = 2.0
-# Strengths change by no more than this factor in a step, and stay between these limits.
-FASTEST = 8.0
-STRENGTHS = (1e-5, 1e8)
-# A term without data must not make a matrix singular.
-RIDGE = 1e-8
-# Standard deviation of the logarithm of a strength of which the data say nothing.
-VAGUENESS = 3.0
+# Of the variance that comes from the scatter of few observations
+LARGEST_INFLATION = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Design:
     field: Array
     k: Array
     m: Array
-    penalties: Sequence[tuple[int, Array]]
+    penalties: Penalties
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class Fit:
     coefficients : array of float64, shape (Q,)
         Coefficients.
     covariance : array of float64, shape (Q, Q)
-        Their covariance, with what the uncertain strengths of the penalties add.
+        Their covariance, with what the uncertain strengths of the penalties and the uncertain scatter add.
     strengths : array of float64, shape (n_penalties,)
         Strengths of the penalties.
     effects : array of float64, shape (n_obs,)
@@ -200,7 +200,7 @@ def fit_poisson(
         state = _renew_strengths(solved, state, design, xp=xp)
     return Fit(
         coefficients=state.coefficients,
-        covariance=solved.covariance + _covariance_of_strengths(solved, state, design, xp=xp),
+        covariance=_whole_covariance(sums, solved, state, design, xp=xp),
         strengths=state.strengths,
         effects=state.effects,
         scatter=1 / xp.sqrt(state.effect_strength),
@@ -285,34 +285,9 @@ def _of_effects(
     return xp.sum(residual, axis=(1, 2)), xp.sum(mean, axis=(1, 2)), cross
 
 
-def _penalty(state: _State, design: Design, *, xp: Any) -> Array:
-    n = design.k.shape[0]
-    total = RIDGE * xp.eye(n, dtype=xp.float64, device=array_api_compat.device(state.coefficients))
-    for number, (first, matrix) in enumerate(design.penalties):
-        total = total + state.strengths[number] * _embedded(matrix, first, n, xp=xp)
-    return total
-
-
-def _embedded(matrix: Array, first: int, n: int, *, xp: Any) -> Array:
-    """Put a small matrix on the diagonal of a large one of zeros."""
-    size = matrix.shape[0]
-    device = array_api_compat.device(matrix)
-    rows = xp.concat(
-        [
-            xp.zeros((size, first), dtype=xp.float64, device=device),
-            matrix,
-            xp.zeros((size, n - first - size), dtype=xp.float64, device=device),
-        ],
-        axis=1,
-    )
-    above = xp.zeros((first, n), dtype=xp.float64, device=device)
-    below = xp.zeros((n - first - size, n), dtype=xp.float64, device=device)
-    return xp.concat([above, rows, below])
-
-
 def _solve(sums: _Sums, state: _State, design: Design, *, xp: Any) -> _Solved:
     """Newton step; the effects of observations, which meet only the coefficients, are eliminated first."""
-    penalty = _penalty(state, design, xp=xp)
+    penalty = penalty_matrix(design.penalties, state.strengths, design.k.shape[0])
     diagonal = sums.effect_hessian + state.effect_strength
     effect_gradient = sums.effect_gradient - state.effect_strength * state.effects
     scaled = sums.cross / diagonal[:, None]
@@ -349,76 +324,23 @@ def _step(solved: _Solved, state: _State, conditions: Array, design: Design, *, 
 
 
 def _renew_strengths(solved: _Solved, state: _State, design: Design, *, xp: Any) -> _State:
-    strengths = []
-    inverses: dict[tuple[int, int], Array] = {}
-    for number, (first, matrix) in enumerate(design.penalties):
-        size = matrix.shape[0]
-        run = slice(first, first + size)
-        if (first, size) not in inverses:
-            inverses[first, size] = xp.linalg.pinv(_total_of_run(first, size, state, design))
-        own = state.coefficients[run]
-        wanted = xp.sum(inverses[first, size] * matrix) - xp.sum(solved.covariance[run, run] * matrix)
-        strengths.append(_renewed(state.strengths[number], wanted, own @ (matrix @ own), xp=xp))
     n_obs = state.effects.shape[0]
     wanted = n_obs / state.effect_strength - xp.sum(solved.effect_variance)
-    effect_strength = _renewed(state.effect_strength, wanted, xp.sum(state.effects**2), xp=xp)
     return _State(
-        state.coefficients,
-        state.effects,
-        xp.stack(strengths) if strengths else state.strengths,
-        effect_strength,
-        state.change,
+        coefficients=state.coefficients,
+        effects=state.effects,
+        strengths=renewed_strengths(design.penalties, state.strengths, state.coefficients, solved.covariance),
+        effect_strength=renewed(state.effect_strength, wanted, xp.sum(state.effects**2)),
+        change=state.change,
     )
 
 
-def _total_of_run(first: int, size: int, state: _State, design: Design) -> Array:
-    """Sum of all penalties of the same coefficients."""
-    return sum(
-        state.strengths[number] * matrix
-        for number, (start, matrix) in enumerate(design.penalties)
-        if (start, matrix.shape[0]) == (first, size)
-    )
-
-
-def _renewed(strength: Array, wanted: Array, spent: Array, *, xp: Any) -> Array:
-    ratio = xp.clip(wanted, 1e-12, xp.inf) / xp.clip(spent, 1e-12, xp.inf)
-    return xp.clip(strength * xp.clip(ratio, 1 / FASTEST, FASTEST), *STRENGTHS)
-
-
-def _covariance_of_strengths(solved: _Solved, state: _State, design: Design, *, xp: Any) -> Array:
-    """Covariance of the coefficients that comes from not knowing the strengths, to first order ([3]_, section 4).
-
-    The second derivatives of the restricted likelihood in the logarithms of the strengths are those of [1]_, without
-    the change of the weights.
-    """
-    n = design.k.shape[0]
-    matrices = [
-        state.strengths[number] * _embedded(matrix, first, n, xp=xp)
-        for number, (first, matrix) in enumerate(design.penalties)
-    ]
-    if not matrices:
-        return xp.zeros_like(solved.covariance)
-    of_prior = [
-        _embedded(
-            state.strengths[number] * (xp.linalg.pinv(_total_of_run(first, matrix.shape[0], state, design)) @ matrix),
-            first,
-            n,
-            xp=xp,
-        )
-        for number, (first, matrix) in enumerate(design.penalties)
-    ]
-    of_fit = [solved.covariance @ matrix for matrix in matrices]
-    pulls = xp.stack([matrix @ state.coefficients for matrix in matrices], axis=1)
-    slopes = solved.covariance @ pulls
-    pairs = [_traces(parts, xp=xp) for parts in (of_prior, of_fit)]
-    information = 0.5 * (pairs[0] - pairs[1]) - xp.matrix_transpose(pulls) @ slopes
-    values, vectors = xp.linalg.eigh(0.5 * (information + xp.matrix_transpose(information)))
-    spread = slopes @ vectors
-    return (spread / (xp.clip(values, 0.0, xp.inf) + VAGUENESS**-2)) @ xp.matrix_transpose(spread)
-
-
-def _traces(matrices: list[Array], *, xp: Any) -> Array:
-    """Traces of the products of all pairs of matrices."""
-    flat = xp.stack([xp.reshape(matrix, (-1,)) for matrix in matrices])
-    turned = xp.stack([xp.reshape(xp.matrix_transpose(matrix), (-1,)) for matrix in matrices])
-    return flat @ xp.matrix_transpose(turned)
+def _whole_covariance(sums: _Sums, solved: _Solved, state: _State, design: Design, *, xp: Any) -> Array:
+    """Covariance of the coefficients, with what is not known about the strengths and about the scatter."""
+    penalty = penalty_matrix(design.penalties, state.strengths, design.k.shape[0])
+    of_counts = _inverse(sums.hessian + penalty, xp=xp)
+    # The part that comes from the scatter of observations has the variance of Student's t: its scale is estimated, too.
+    known = xp.sum(1 - state.effect_strength * solved.effect_variance)
+    inflation = known / xp.clip(known - 2, 1.0, xp.inf)
+    total = of_counts + xp.clip(inflation, 1.0, LARGEST_INFLATION) * (solved.covariance - of_counts)
+    return total + covariance_of_strengths(design.penalties, state.strengths, state.coefficients, solved.covariance)

@@ -88,22 +88,41 @@ def smooth_variance(variance: Array, passes: int) -> Array:
     """
     xp = array_namespace(variance)
     n_y, n_x = variance.shape[1:]
+    kernel = _kernel_of(passes, like=variance, xp=xp)
+    rows, columns = (_mirrored_points(n, REACH * passes, like=variance, xp=xp) for n in (n_y, n_x))
+    flat_columns = xp.reshape(columns, (columns.shape[0], -1))
     result = xp.zeros_like(variance)
     for row in range(n_y):
         # One row of points does not spread beyond these rows.
         low, high = max(0, row - REACH * passes), min(n_y, row + REACH * passes + 1)
-        weights = _smooth(_points_of_row(row - low, high - low, n_x, like=variance, xp=xp), passes, xp=xp)
-        spread = variance[:, row, :] @ xp.reshape(weights**2, (n_x, -1))
-        rows = xp.reshape(spread, (-1, high - low, n_x)) + result[:, low:high, :]
-        result = xp.concat([result[:, :low, :], rows, result[:, high:, :]], axis=1)
+        weights = xp.reshape((rows[:, row, low:high].T @ kernel) @ flat_columns, (high - low, n_x, n_x))
+        spread = variance[:, row, :] @ xp.reshape(xp.permute_dims(weights**2, (1, 0, 2)), (n_x, -1))
+        added = xp.reshape(spread, (-1, high - low, n_x)) + result[:, low:high, :]
+        result = xp.concat([result[:, :low, :], added, result[:, high:, :]], axis=1)
     return result
 
 
-def _points_of_row(row: int, n_y: int, n_x: int, *, like: Array, xp: Any) -> Array:
-    """One image for each pixel of a row, empty but for that pixel."""
+def _kernel_of(passes: int, *, like: Array, xp: Any) -> Array:
+    """Image of one point after several passes, far from all edges."""
     device = array_api_compat.device(like)
-    x, y = (xp.arange(n, dtype=xp.int64, device=device) for n in (n_x, n_y))
-    return xp.astype((x[:, None, None] == x) & (y[:, None] == row), like.dtype)
+    axis = xp.arange(-REACH * passes, REACH * passes + 1, dtype=xp.int64, device=device)
+    point = xp.astype((axis[:, None] == 0) & (axis == 0), like.dtype)
+    return _smooth(point[None, :, :], passes, xp=xp)[0, :, :]
+
+
+def _mirrored_points(n: int, reach: int, *, like: Array, xp: Any) -> Array:
+    """How often mirror images of a pixel lie at each distance from another pixel.
+
+    The kernel is symmetric and edges are mirrors, so that smoothing near an edge is smoothing of all mirror images.
+    Shape (2 * reach + 1, n, n): distance, pixel from which it counts, pixel and its images.
+    """
+    device = array_api_compat.device(like)
+    distance, place = (
+        xp.arange(start, stop, dtype=xp.int64, device=device) for start, stop in ((-reach, reach + 1), (0, n))
+    )
+    reached = (place[None, :] + distance[:, None]) % (2 * n)
+    pixel = xp.where(reached < n, reached, 2 * n - 1 - reached)
+    return xp.astype(pixel[:, :, None] == place, like.dtype)
 
 
 def _smooth(cube: Array, passes: int, *, xp: Any) -> Array:

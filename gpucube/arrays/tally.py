@@ -7,14 +7,16 @@ from functools import reduce
 from operator import and_
 from typing import Any
 
+import array_api_compat
 from array_api_compat import array_namespace
 
-__all__ = ["FATES", "fillable", "tally_fates"]
+__all__ = ["FATES", "event_fates", "fillable", "tally_fates"]
 
 Array = Any
 
 # What can become of an event, in the order in which it is asked.
 FATES = ("invalid", "excluded", "below_threshold", "outside_energy", "outside_fov", "filled")
+FILLED = FATES.index("filled")
 
 
 def tally_fates(
@@ -43,6 +45,35 @@ def tally_fates(
         Number of events of each fate, in the order of `FATES`.
     """
     xp = array_namespace(energy, *position)
+    fates = event_fates(energy, position, excluded, cut, edges)
+    tallies = [xp.count_nonzero(fates == number) for number in range(len(FATES))]
+    return fates == FILLED, xp.stack([xp.astype(tally, xp.int64) for tally in tallies])
+
+
+def event_fates(
+    energy: Array, position: tuple[Array, ...], excluded: Array, cut: Array, edges: tuple[Array, ...]
+) -> Array:
+    """Find out what becomes of each event.
+
+    Parameters
+    ----------
+    energy : array of float32 or float64, shape (n_events,)
+        Energies in TeV; an event that is to count as invalid has NaN.
+    position : tuple of array of float32 or float64, shape (n_events,)
+        Field-of-view coordinates in deg, one for each axis: DETY and DETX, or the offset.
+    excluded : array of bool, shape (n_events,)
+        Whether an event is in an exclusion region.
+    cut : array of float64, shape () or (n_events,)
+        Energy in TeV below which events are not filled, of all events or of each.
+    edges : tuple of array of float64
+        Edges of the energy and of each coordinate.
+
+    Returns
+    -------
+    array of int8, shape (n_events,)
+        Number of its fate in `FATES`.
+    """
+    xp = array_namespace(energy, *position)
     energy, *place = (xp.astype(values, xp.float64) for values in (energy, *position))
     reasons = (
         ~(_all(xp.isfinite(values) for values in (energy, *place)) & (energy > 0)),
@@ -51,13 +82,11 @@ def tally_fates(
         ~_inside(energy, edges[0]),
         ~_all(_inside(values, its_edges) for values, its_edges in zip(place, edges[1:], strict=True)),
     )
-    remaining = xp.ones_like(excluded)
-    tallies = []
-    for reason in reasons:
-        tallies.append(xp.count_nonzero(remaining & reason))
-        remaining = remaining & ~reason
-    tallies.append(xp.count_nonzero(remaining))
-    return remaining, xp.stack([xp.astype(tally, xp.int64) for tally in tallies])
+    fates = xp.full_like(energy, FILLED, dtype=xp.int8)
+    # The first reason in the order of FATES counts, so that it is written last.
+    for number, reason in reversed(list(enumerate(reasons))):
+        fates = xp.where(reason, xp.asarray(number, dtype=xp.int8, device=array_api_compat.device(fates)), fates)
+    return fates
 
 
 def _all(conditions: Iterable[Array]) -> Array:

@@ -16,12 +16,10 @@ from astropy.utils.exceptions import AstropyUserWarning
 from gpucube.cubes.fits import CREATOR
 from gpucube.errors import DataError
 from gpucube.files import READ_ERRORS, fits_bytes
+from gpucube.observations.mirrored import MIRRORING, is_mirrored
 
-__all__ = ["RawHdu", "compressed", "file_bytes", "is_mirrored", "join", "signed", "split", "with_background"]
+__all__ = ["RawHdu", "compressed", "file_bytes", "join", "signed", "split", "with_background"]
 
-# Gammapy from 1.3 on takes the background of an observation whose EVENTS header has these cards as aligned with RA and
-# DEC and mirrored in longitude, whatever its own header says.
-MIRRORING = {"CREATOR": "SASH FITS::EventListWriter", "HDUVERS": "0.2"}
 GZIP_MAGIC = b"\x1f\x8b"
 # Event lists barely shrink further, and higher levels take several times as long.
 COMPRESSION = 1
@@ -116,9 +114,10 @@ def split(content: bytes, path: Path) -> list[RawHdu]:
             warnings.simplefilter("ignore", AstropyUserWarning)
             with fits.open(io.BytesIO(content), memmap=False) as hdus:
                 found = [_raw(hdu, content) for hdu in hdus]
+                end = hdus[-1].fileinfo()["datLoc"] + hdus[-1].fileinfo()["datSpan"]
     except READ_ERRORS as error:
         raise DataError(f"cannot be read as FITS: {error}", path, remedy="is it damaged? copy it again") from error
-    if sum(len(hdu.header) + len(hdu.data) for hdu in found) != len(content):
+    if end != len(content):
         problem = "the file ends too early, or something follows its last HDU"
         raise DataError(problem, path, remedy="is it damaged? copy it again")
     return found
@@ -170,22 +169,6 @@ def with_background(hdus: list[RawHdu], background: fits.BinTableHDU, old: tuple
     if not places:
         return [*hdus, new]
     return [new if n == places[0] else hdu for n, hdu in enumerate(hdus) if n not in places[1:]]
-
-
-def is_mirrored(header: fits.Header) -> bool:
-    """Tell whether Gammapy mirrors the background of an observation.
-
-    Parameters
-    ----------
-    header : astropy.io.fits.Header
-        Header of its ``EVENTS`` HDU.
-
-    Returns
-    -------
-    bool
-        True if so.
-    """
-    return all(str(header.get(key, "")).strip() == value for key, value in MIRRORING.items())
 
 
 def signed(hdu: RawHdu) -> RawHdu:

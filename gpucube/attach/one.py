@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from gpucube.attach.dl3 import compressed, file_bytes, is_mirrored, join, signed, split, with_background
-from gpucube.attach.gammapy import nodes_from_means
+from gpucube.attach.dl3 import compressed, file_bytes, join, signed, split, with_background
+from gpucube.attach.gammapy import rates_at_centers
 from gpucube.attach.ledger import AttachRow
 from gpucube.attach.normalise import normalised
 from gpucube.attach.orient import as_mirrored
@@ -21,6 +21,7 @@ from gpucube.errors import DataError, ObservationError
 from gpucube.files import fits_bytes, open_fits, write_whole
 from gpucube.observations.conditions import Conditions, read_conditions
 from gpucube.observations.hdus import blame, find_hdu, require
+from gpucube.observations.mirrored import is_mirrored
 from gpucube.observations.store import DataStore
 from gpucube.pipeline.mask import Mask
 from gpucube.prediction.filling import fill_model
@@ -117,7 +118,7 @@ def _background(task: Task) -> tuple[BackgroundModel, AttachRow]:
     norm, tilt = 1.0, 0.0
     if settings.normalise != "none":
         model, norm, tilt = normalised(model, task.store, task.obs_id, task.mask, settings)
-    model = _per_ontime(nodes_from_means(model), conditions)
+    model = _per_ontime(rates_at_centers(model), conditions)
     if settings.link and len(model.axes) == 3 and _is_mirrored(task):
         model = as_mirrored(model, task.store, task.obs_id)
     text = str(model.meta.get("BKGMODEL", ""))

@@ -15,6 +15,7 @@ from gpucube.observations.pointing import radec_rotation
 from gpucube.observations.regions import sample_rotation
 from gpucube.observations.store import DataStore
 from gpucube.pipeline.mask import field_radius
+from gpucube.prediction.stored import MIRRORED
 
 __all__ = ["as_mirrored", "mirrored_radec"]
 
@@ -74,7 +75,7 @@ def mirrored_radec(model: BackgroundModel, sky: SkyView) -> BackgroundModel:
         at_x, at_y = sky_to_fov(lon, lat, matrix)
         values = _bilinear(logarithm, _places(at_y, dety), _places(at_x, detx))
         total += weight * np.exp(values).reshape(total.shape)
-    meta = model.meta | {"BKGMIRR": True}
+    meta = model.meta | {MIRRORED: True}
     return replace(model, rate=model.rate.with_data(total), fov_align="RADEC", meta=meta)
 
 

@@ -30,6 +30,8 @@ __all__ = ["AttachSummary", "attach_models"]
 log = logging.getLogger(__name__)
 
 NEW_FOLDER = "bkg"
+# Share of filled cells in the counts above which a model is no measurement.
+SPARSE = 0.02
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -116,6 +118,7 @@ def attach_models(
     if any(row.status == "attached" for row in rows):
         run.write_index(results)
     write_whole(folder / LEDGER, attach_ledger(rows).encode())
+    _report_filling(rows)
     if all(row.status == "skipped" for row in rows):
         raise GpucubeError(f"no observation got a background; {folder / LEDGER} has the reasons")
     return AttachSummary(folder, rows)
@@ -130,6 +133,22 @@ def _refuse(store: DataStore, folder: Path, models: str | Path | Predictor) -> N
         raise OutputError(f"{folder} is the data store itself; name another folder for the new one")
     if not isinstance(models, Predictor) and folder.resolve() == Path(models).resolve():
         raise OutputError(f"{folder} is the folder of the models; name another one for the new data store")
+
+
+def _report_filling(rows: list[AttachRow]) -> None:
+    filled = [row for row in rows if row.n_cells_filled]
+    sparse = [row for row in filled if row.filled_share > SPARSE]
+    if filled:
+        n_cells = sum(row.n_cells_filled for row in filled)
+        log.info("%d cells without rate filled in the backgrounds of %d observations", n_cells, len(filled))
+    if sparse:
+        log.warning(
+            "filled cells hold up to %.0f %% of the predicted counts (%d observations over %.0f %%): the models have "
+            "too few counts for their binning; make them in coarser bins or larger groups",
+            100 * max(row.filled_share for row in sparse),
+            len(sparse),
+            100 * SPARSE,
+        )
 
 
 class _Run:

@@ -81,7 +81,7 @@ class TermNames(click.ParamType[tuple[str, ...]]):
     help="Terms of a regression; +NAME adds one to the default terms, -NAME takes one away.",
 )
 @click.option("--a-la-michi", "michi", is_flag=True, help="The same as --method mayer2015.")
-@catalog_option
+@catalog_option("Sources; observations near one are left out.")
 @grouping_options
 @backend_option("auto")
 @click.option(
@@ -120,7 +120,8 @@ class TermNames(click.ParamType[tuple[str, ...]]):
 @click.option("--pixels", type=int, metavar="N", help="Bins along DETX and DETY, or rings.  [default: by observations]")
 @click.option("--mask", is_flag=True, help="Cut sources out of observations instead of leaving those near one out.")
 @region_options
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that read files.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that read and count.")
+@click.option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers read and count instead.")
 @click.option("--overwrite", is_flag=True, help="Replace the models of an earlier run in OUT.")
 @click.option("--resume", is_flag=True, help="Go on from the finished groups of an interrupted run in OUT.")
 @click.option("--strict", is_flag=True, help="Stop at the first observation that cannot be used.")
@@ -150,6 +151,7 @@ def make_models_command(
       gpucube make-models runs auto models --catalog none --align RADEC --workers 8
       gpucube make-models runs auto models --mask --mask-radius 0.3 --mask-regions sources.reg
       gpucube make-models runs auto models --method regression --catalog none --mask
+      gpucube make-models runs GADF models --scheduler tcp://node1:8786
       gpucube make-models runs auto models --model 2d --energy-bins 0.1,100,24 --fov 3 --pixels 15
 
     Exit status: 0 done, 1 input or options are wrong, 2 usage, 3 done but observations were skipped.

@@ -14,14 +14,6 @@ from gpucube.pipeline.settings import Settings
 
 __all__ = ["catalog_option", "mask_from_options", "masking_options", "region_options"]
 
-catalog_option = click.option(
-    "--catalog",
-    default="builtin",
-    show_default=True,
-    metavar="FILE|builtin|none",
-    help="Sources; observations near one are left out, or its surroundings are cut out.",
-)
-
 _OPTIONS = (
     click.option(
         "--mask-radius",
@@ -41,6 +33,11 @@ _OPTIONS = (
 )
 
 
+def catalog_option(help_text: str) -> Callable[[Any], Any]:
+    """Make the option --catalog."""
+    return click.option("--catalog", default="builtin", show_default=True, metavar="FILE|builtin|none", help=help_text)
+
+
 def region_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which regions are cut out."""
     for option in reversed(_OPTIONS):
@@ -50,7 +47,7 @@ def region_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def masking_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add these and the catalogue; `mask_from_options` takes them out again."""
-    return catalog_option(region_options(command))
+    return catalog_option("Sources to cut out.")(region_options(command))
 
 
 def mask_from_options(options: dict[str, Any], *, wanted: bool) -> Mask | None:

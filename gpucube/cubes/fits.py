@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import astropy.units as u
@@ -22,7 +23,8 @@ from gpucube.cubes.axis import AXIS_NAMES, RADIAL_AXIS_NAMES, Axis
 from gpucube.cubes.background import ALIGNMENTS, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.errors import DataError, OptionError
-from gpucube.files import fits_bytes, open_fits, write_whole
+from gpucube.files import compressed, fits_bytes, open_fits, write_whole
+from gpucube.fits_writer import Column, image_bytes, table_bytes
 
 __all__ = ["CREATOR", "background_hdu", "read_background_model", "write_image", "write_table"]
 
@@ -37,6 +39,8 @@ FILE_UNIT = {"energy": "TeV", "dety": "deg", "detx": "deg", "offset": "deg"}
 GADF_ORDER = {AXIS_NAMES: ("energy", "detx", "dety"), RADIAL_AXIS_NAMES: ("energy", "offset")}
 GADF_CLASS = {AXIS_NAMES: "BKG_3D", RADIAL_AXIS_NAMES: "BKG_2D"}
 ORDER_2015 = ("detx", "dety", "energy")
+# GADF files without CREFn that have the energy last; the events of H.E.S.S. DR1 say that this is meant there.
+ORDER_DR1 = ("dety", "detx", "energy")
 COLUMN_2015 = "Bgd"
 # Header keywords of a model that are read back.
 META = ("GROUP_ID", "GROUP", "NOBS", "METHOD", "NSMOOTH", "THRESRUL", "MASKED")
@@ -52,7 +56,7 @@ GADF_CARDS = {
 }
 
 
-def write_table(model: BackgroundModel, path: str | Path, extra: tuple[fits.BinTableHDU, ...] = ()) -> None:
+def write_table(model: BackgroundModel, path: str | Path, extra: Sequence[bytes | fits.BinTableHDU] = ()) -> None:
     """Write a model as FITS tables: ``BACKGROUND`` (GADF ``BKG_3D`` or ``BKG_2D``), its error, counts and livetime.
 
     Parameters
@@ -61,20 +65,31 @@ def write_table(model: BackgroundModel, path: str | Path, extra: tuple[fits.BinT
         Model on any device.
     path : path-like
         File to write or replace; compressed if its name ends in ``.gz``.
-    extra : tuple of astropy.io.fits.BinTableHDU
-        Further HDUs to append.
+    extra : sequence of bytes or astropy.io.fits.BinTableHDU
+        Further HDUs to append, as from `gpucube.fits_writer.table_bytes` or astropy.
     """
     path = Path(path)
     if len(model.axes) == 3 and model.axes[0].n_bins == model.axes[1].n_bins:
         log.warning("%s: as many bins in energy as in DETY: Gammapy cannot tell the axes of such a cube apart", path)
-    hdus = [_primary_hdu(), background_hdu(model)]
+    hdus = [image_bytes(None, {"CREATOR": CREATOR}), _background_table(model)]
     if model.error is not None:
         error = model.error.quantity.to_value(FILE_RATE_UNIT)
-        hdus.append(_table_hdu("ERROR", "ERROR", model.axes, error, FILE_RATE_UNIT))
+        hdus.append(_table_of_cube("ERROR", "ERROR", model.axes, error, FILE_RATE_UNIT))
     for name, cube in (("COUNTS", model.counts), ("LIVETIME", model.livetime)):
         if cube is not None:
-            hdus.append(_table_hdu(name, name, cube.axes, to_host(cube.data), cube.unit))
-    write_whole(path, fits_bytes(fits.HDUList([*hdus, *extra]), compress=path.suffix == ".gz"))
+            hdus.append(_table_of_cube(name, name, cube.axes, to_host(cube.data), cube.unit))
+    _write(path, (*hdus, *map(_serialised, extra)))
+
+
+def _serialised(hdu: bytes | fits.BinTableHDU) -> bytes:
+    if isinstance(hdu, bytes):
+        return hdu
+    return fits_bytes(fits.HDUList([fits.PrimaryHDU(), hdu]), compress=False)[len(image_bytes(None)) :]
+
+
+def _write(path: Path, hdus: tuple[bytes, ...]) -> None:
+    content = b"".join(hdus)
+    write_whole(path, compressed(content) if path.suffix == ".gz" else content)
 
 
 def background_hdu(model: BackgroundModel) -> fits.BinTableHDU:
@@ -90,11 +105,14 @@ def background_hdu(model: BackgroundModel) -> fits.BinTableHDU:
     astropy.io.fits.BinTableHDU
         HDU ``BACKGROUND``.
     """
+    # A copy that can be written to
+    return fits.BinTableHDU.fromstring(bytearray(_background_table(model)))
+
+
+def _background_table(model: BackgroundModel) -> bytes:
     rate = _floored(model).to_value(FILE_RATE_UNIT)
-    hdu = _table_hdu("BACKGROUND", "BKG", model.axes, rate, FILE_RATE_UNIT)
     cards = {"HDUCLAS4": GADF_CLASS[_names(model.axes)], "FOVALIGN": model.fov_align, "RATEPER": model.rate_per}
-    hdu.header.update(GADF_CARDS | cards | model.meta)
-    return hdu
+    return _table_of_cube("BACKGROUND", "BKG", model.axes, rate, FILE_RATE_UNIT, GADF_CARDS | cards | model.meta)
 
 
 def _names(axes: tuple[Axis, ...]) -> tuple[str, ...]:
@@ -116,22 +134,19 @@ def write_image(model: BackgroundModel, path: str | Path) -> None:
     ValueError
         DETY or DETX bins differ in width, which an image cannot show.
     """
-    path = Path(path)
-    hdu = _primary_hdu()
-    hdu.data = _floored(model).to_value(FILE_RATE_UNIT)
-    hdu.header.update({"FOVALIGN": model.fov_align, "RATEPER": model.rate_per} | model.meta)
-    hdu.header["BUNIT"] = FILE_RATE_UNIT.to_string("fits")
+    cards: dict[str, object] = {"CREATOR": CREATOR, "FOVALIGN": model.fov_align, "RATEPER": model.rate_per} | model.meta
+    cards["BUNIT"] = FILE_RATE_UNIT.to_string("fits")
     for number, axis in ((1, model.axes[2]), (2, model.axes[1])):
-        hdu.header.update(_linear_wcs(number, axis))
-    hdu.header.update({"CTYPE3": "EBIN", "CRPIX3": 1.0, "CRVAL3": 0.0, "CDELT3": 1.0})
+        cards |= _linear_wcs(number, axis)
+    cards |= {"CTYPE3": "EBIN", "CRPIX3": 1.0, "CRVAL3": 0.0, "CDELT3": 1.0}
     edges = model.axes[0].edges_in("TeV")
-    columns = [
-        fits.Column("CHANNEL", "J", array=np.arange(edges.size - 1)),
-        fits.Column("E_MIN", "D", unit="TeV", array=edges[:-1]),
-        fits.Column("E_MAX", "D", unit="TeV", array=edges[1:]),
+    bounds = [
+        Column("CHANNEL", np.arange(edges.size - 1, dtype=np.int32)),
+        Column("E_MIN", edges[:-1], "TeV"),
+        Column("E_MAX", edges[1:], "TeV"),
     ]
-    bounds = fits.BinTableHDU.from_columns(columns, name="EBOUNDS")
-    write_whole(path, fits_bytes(fits.HDUList([hdu, bounds]), compress=path.suffix == ".gz"))
+    image = image_bytes(_floored(model).to_value(FILE_RATE_UNIT), cards)
+    _write(Path(path), (image, table_bytes("EBOUNDS", bounds)))
 
 
 def read_background_model(path: str | Path) -> BackgroundModel:
@@ -179,13 +194,14 @@ def _floored(model: BackgroundModel) -> u.Quantity:
     return np.where(rate.value >= floor.value, rate.value, floor.value) * rate.unit
 
 
-def _primary_hdu() -> fits.PrimaryHDU:
-    hdu = fits.PrimaryHDU()
-    hdu.header["CREATOR"] = CREATOR
-    return hdu
-
-
-def _table_hdu(name: str, column: str, axes: tuple[Axis, ...], data: np.ndarray, unit: u.UnitBase) -> fits.BinTableHDU:
+def _table_of_cube(
+    name: str,
+    column: str,
+    axes: tuple[Axis, ...],
+    data: np.ndarray,
+    unit: u.UnitBase,
+    cards: Mapping[str, object] | None = None,
+) -> bytes:
     """One-row table of a cube in GADF order."""
     by_name, names = {axis.name: axis for axis in axes}, _names(axes)
     order = GADF_ORDER[names]
@@ -193,17 +209,12 @@ def _table_hdu(name: str, column: str, axes: tuple[Axis, ...], data: np.ndarray,
     for axis_name in order:
         edges = by_name[axis_name].edges_in(FILE_UNIT[axis_name])
         for end, values in (("LO", edges[:-1]), ("HI", edges[1:])):
-            label = f"{COLUMN_OF_AXIS[axis_name]}_{end}"
-            columns.append(fits.Column(label, f"{values.size}D", unit=FILE_UNIT[axis_name], array=values[None]))
+            columns.append(Column(f"{COLUMN_OF_AXIS[axis_name]}_{end}", values[None], FILE_UNIT[axis_name]))
     in_order = np.transpose(data, [names.index(axis_name) for axis_name in reversed(order)])
-    code = "K" if np.issubdtype(data.dtype, np.integer) else "D"
-    dim = str(tuple(reversed(in_order.shape))).replace(" ", "")
-    text = unit.to_string("fits") or None
-    columns.append(fits.Column(column, f"{data.size}{code}", unit=text, dim=dim, array=in_order[None]))
-    hdu = fits.BinTableHDU.from_columns(columns, name=name)
+    columns.append(Column(column, in_order[None], unit.to_string("fits") or None))
     pairs = (f"{COLUMN_OF_AXIS[axis]}_LO:{COLUMN_OF_AXIS[axis]}_HI" for axis in order)
-    hdu.header[f"CREF{len(columns)}"] = f"({','.join(pairs)})"
-    return hdu
+    reference = {f"CREF{len(columns)}": f"({','.join(pairs)})"}
+    return table_bytes(name, columns, reference | dict(cards or {}))
 
 
 def _linear_wcs(number: int, axis: Axis) -> dict[str, object]:
@@ -276,7 +287,7 @@ def _read_axis(hdu: fits.BinTableHDU, name: str, path: Path) -> Axis:
 def _axis_order(
     hdu: fits.BinTableHDU, column: str, axes: dict[str, Axis], shape: tuple[int, ...], path: Path
 ) -> tuple[str, ...]:
-    """Axes as TDIM counts them: from CREFn, else the one documented order that fits the shape."""
+    """Axes as TDIM counts them: from CREFn, else the one known order that fits the shape."""
     number = hdu.columns.names.index(column) + 1
     if reference := hdu.header.get(f"CREF{number}"):
         labels = re.findall(r"(\w+)_LO", reference)
@@ -285,8 +296,10 @@ def _axis_order(
         return tuple(AXIS_OF_COLUMN[label] for label in labels)
     if "HDUCLAS4" not in hdu.header and column not in ("BKG", "BGD"):
         return ORDER_2015
-    orders = (GADF_ORDER[AXIS_NAMES], ORDER_2015) if len(axes) == 3 else (GADF_ORDER[RADIAL_AXIS_NAMES],)
+    orders = (GADF_ORDER[AXIS_NAMES], ORDER_DR1, ORDER_2015) if len(axes) == 3 else (GADF_ORDER[RADIAL_AXIS_NAMES],)
     fitting = [order for order in orders if tuple(axes[name].n_bins for name in reversed(order)) == shape]
+    if fitting == [ORDER_DR1, ORDER_2015]:  # as many bins in DETX as in DETY
+        return ORDER_DR1
     if len(fitting) != 1:
         raise DataError(
             f"{'ambiguous' if fitting else 'impossible'} order of axes: array of shape {shape}",

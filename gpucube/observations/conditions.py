@@ -11,7 +11,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpucube.errors import DataError
-from gpucube.files import open_fits
+from gpucube.fits_reader import open_tables
 from gpucube.observations.columns import column_values
 from gpucube.observations.earth import bundled_earth_orientation
 from gpucube.observations.events import read_target, read_times
@@ -89,11 +89,11 @@ def read_conditions(store: DataStore, obs_id: int, time_step: float | None = Non
     """
     files = store.files_of(obs_id)
     location = require(files.events, "EVENTS")
-    with blame(location.path), open_fits(location.path) as hdus:
+    with blame(location.path), open_tables(location.path) as hdus:
         header = find_hdu(hdus, location, "EVENTS").header
         livetime, ontime = read_times(header)
-        pointing = header_number(header, "RA_PNT"), header_number(header, "DEC_PNT")
         row = _row(store, obs_id)
+        pointing = _pointing(row, header)
         altitude, azimuth = _mean_pointing(row, header, pointing)
         if time_step is not None and ontime > time_step:
             altitude, azimuth = _track(header, pointing, int(np.ceil(ontime / time_step)))
@@ -113,12 +113,21 @@ def read_conditions(store: DataStore, obs_id: int, time_step: float | None = Non
 def _row(store: DataStore, obs_id: int) -> dict[str, float]:
     """Numbers of the row of an observation."""
     table = store.table[np.asarray(store.table["OBS_ID"]) == obs_id][:1]
-    units = {"ALT_PNT": "deg", "AZ_PNT": "deg"} | dict.fromkeys(COVARIATES, "")
+    units = dict.fromkeys(("RA_PNT", "DEC_PNT", "ALT_PNT", "AZ_PNT"), "deg") | dict.fromkeys(COVARIATES, "")
     units["TSTART"] = "s"
     values = {
         name: float(column_values(table, name, unit)[0]) for name, unit in units.items() if name in table.colnames
     }
     return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def _pointing(row: dict[str, float], header: fits.Header) -> tuple[float, float]:
+    """Pointing of the header, or of the table where that of the header is elsewhere."""
+    ra, dec = (
+        header_number(header, name) if name in header or name not in row else row[name]
+        for name in ("RA_PNT", "DEC_PNT")
+    )
+    return ra, dec
 
 
 def _covariates(row: dict[str, float], header: fits.Header) -> dict[str, float]:

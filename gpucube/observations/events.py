@@ -9,7 +9,7 @@ import numpy as np
 from astropy.io import fits
 
 from gpucube.errors import DataError
-from gpucube.files import open_fits
+from gpucube.fits_reader import open_tables
 from gpucube.observations.gti import in_good_time, read_good_time
 from gpucube.observations.hdus import (
     HduLocation,
@@ -98,7 +98,7 @@ def read_observation(obs_id: int, files: ObservationFiles, align: str = "ALTAZ",
     """
     location = require(files.events, "EVENTS")
     # Damaged values may be signalling NaN, which warn when they are converted.
-    with blame(location.path), open_fits(location.path) as hdus, np.errstate(invalid="ignore"):
+    with blame(location.path), open_tables(location.path) as hdus, np.errstate(invalid="ignore"):
         events = _find_events(hdus, location)
         livetime, ontime = read_times(events.header)
         energy = read_column(events, "ENERGY", u.TeV)

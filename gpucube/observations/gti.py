@@ -8,7 +8,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from gpucube.files import open_fits
+from gpucube.fits_reader import open_tables
 from gpucube.observations.hdus import HduLocation, blame, find_hdu, read_time_column
 from gpucube.observations.headers import clock_shift
 
@@ -48,7 +48,7 @@ def read_good_time(
     """
     if location.path == events_path:
         return _intervals(find_hdu(hdus, location, "GTI"), events_header)
-    with blame(location.path), open_fits(location.path) as others:
+    with blame(location.path), open_tables(location.path) as others:
         return _intervals(find_hdu(others, location, "GTI"), events_header)
 
 

@@ -22,6 +22,7 @@ from astropy.time import Time
 from numpy.typing import ArrayLike, NDArray
 
 from gpucube.observations.earth import bundled_earth_orientation
+from gpucube.observations.horizon import Horizon
 
 __all__ = [
     "FovRotation",
@@ -39,7 +40,10 @@ FIRST_STEP = 60.0  # s
 # Down to 4 ms: a pointing that passes the zenith turns by half a circle there, faster than any telescope.
 MAX_BISECTIONS = 14
 MatricesAt = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+OFF = np.deg2rad(2.5)
 MIRROR_LONGITUDE = np.diag([1.0, -1.0, 1.0])
+# Four directions in the field of view, 2.5 deg from the pointing
+CROSS = np.array([[np.cos(OFF), y * np.sin(OFF), z * np.sin(OFF)] for y, z in ((0, 1), (1, 0), (0, -1), (-1, 0))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,9 +227,16 @@ def altaz_rotation_along(
     FovRotation
         Rotations close enough in time for linear interpolation.
     """
+    if track.moves:
 
-    def matrices(times: NDArray[np.float64]) -> NDArray[np.float64]:
-        return _altaz_matrices(track.at(times), reference + times * u.s, location)
+        def matrices(times: NDArray[np.float64]) -> NDArray[np.float64]:
+            return _moving_matrices(track.at(times), reference + times * u.s, location)
+
+    else:
+        horizon = Horizon.at(reference, 0.5 * (start + max(stop, start + 1.0)), location)
+
+        def matrices(times: NDArray[np.float64]) -> NDArray[np.float64]:
+            return _tracked_matrices(float(track.ra[0]), float(track.dec[0]), times, horizon)
 
     return _sampled(matrices, start, stop, track)
 
@@ -276,8 +287,23 @@ def _steps(matrices: np.ndarray) -> np.ndarray:
     return np.arccos(np.clip(cosine, -1, 1))
 
 
-def _altaz_matrices(pointing: SkyCoord, times: Time, location: EarthLocation) -> np.ndarray:
-    """Matrices, shape (k, 3, 3), at k times for one pointing or as many."""
+def _tracked_matrices(ra: float, dec: float, times: np.ndarray, horizon: Horizon) -> np.ndarray:
+    """Matrices, shape (k, 3, 3), at k times for one pointing."""
+    lon, lat = np.deg2rad(ra), np.deg2rad(dec)
+    # A cross of 2.5 deg around the pointing, and the pointing itself
+    sky = np.vstack(
+        [CROSS @ fov_matrix(lon, lat), [[np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)]]]
+    )
+    apparent = horizon.apparent(np.arctan2(sky[:, 1], sky[:, 0]), np.arctan2(sky[:, 2], np.hypot(sky[:, 0], sky[:, 1])))
+    to_horizon = horizon.matrices(times)
+    north, east, zenith = (to_horizon @ apparent[-1]).T
+    # The pointing's own azimuth, because next to the zenith that of the rotated vector would be arcminutes off.
+    to_field = fov_matrix(np.arctan2(east, north), np.arctan2(zenith, np.hypot(north, east)))
+    return to_field @ to_horizon @ _best_rotations(sky, apparent[None])
+
+
+def _moving_matrices(pointing: SkyCoord, times: Time, location: EarthLocation) -> np.ndarray:
+    """Matrices, shape (k, 3, 3), at k times for as many pointings."""
     ring = pointing.directional_offset_by(np.arange(4)[:, None] * 90 * u.deg, 2.5 * u.deg)
     center = pointing.represent_as("unitspherical")
     lon, lat = np.vstack([ring.ra, center.lon[None]]), np.vstack([ring.dec, center.lat[None]])

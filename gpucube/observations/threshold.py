@@ -17,7 +17,7 @@ import numpy as np
 from astropy.io import fits
 
 from gpucube.errors import DataError
-from gpucube.files import open_fits
+from gpucube.fits_reader import open_tables
 from gpucube.observations.hdus import HduLocation, ObservationFiles, blame, column_name, find_hdu, require
 from gpucube.observations.headers import comment_unit, header_number, parse_unit
 
@@ -79,7 +79,7 @@ def find_threshold(files: ObservationFiles, opened: fits.HDUList | None = None) 
     area = require(files.effective_area, "AEFF")
     if opened is not None and files.events is not None and files.events.path == area.path:
         return _threshold_in(opened, area, files.safe_energy)
-    with blame(area.path), open_fits(area.path) as hdus:
+    with blame(area.path), open_tables(area.path) as hdus:
         return _threshold_in(hdus, area, files.safe_energy)
 
 

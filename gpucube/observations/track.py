@@ -14,7 +14,7 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 from gpucube.errors import DataError
-from gpucube.files import open_fits
+from gpucube.fits_reader import open_tables
 from gpucube.observations.gti import Intervals
 from gpucube.observations.hdus import (
     ObservationFiles,
@@ -206,7 +206,7 @@ def _pointing_table(files: ObservationFiles, hdus: fits.HDUList) -> Iterator[fit
     elif events is not None and location.path == events.path:
         yield find_hdu(hdus, location, "POINTING")
     else:
-        with blame(location.path), open_fits(location.path) as others:
+        with blame(location.path), open_tables(location.path) as others:
             yield find_hdu(others, location, "POINTING")
 
 

@@ -1,29 +1,24 @@
-"""Count the events of the observations of a group, and add up their livetime."""
+"""Add up the counts and the livetime of the observations of a group: the add of map-and-add."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from gpucube.arrays.backend import Array, Backend, to_host
 from gpucube.arrays.exposure import THRESHOLD_RULES, exposure_cube, spectral_index
-from gpucube.arrays.fov import fov_offset, interpolate_rotation, sky_to_fov
-from gpucube.arrays.histogram import histogramdd
-from gpucube.arrays.tally import FATES, fillable, tally_fates
-from gpucube.cubes.axis import Axis
+from gpucube.arrays.fov import interpolate_rotation, sky_to_fov
+from gpucube.arrays.tally import FATES
 from gpucube.cubes.cube import Cube
 from gpucube.errors import ObservationError
 from gpucube.observations.events import Observation
+from gpucube.pipeline.blocks import Axes
+from gpucube.pipeline.count import BlockCounts
 from gpucube.pipeline.ledger import LedgerError, LedgerRow
-from gpucube.pipeline.mask import Mask, masked
 
-__all__ = ["Axes", "FilledGroup", "count_events", "fill_group", "fov_coordinates"]
-
-Axes = tuple[Axis, ...]
-Edges = tuple[Array, ...]
-Masked = tuple[Array, Array | None]
+__all__ = ["Axes", "FilledGroup", "GroupFill", "fov_coordinates"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,135 +47,122 @@ class FilledGroup:
 
 
 @dataclass(eq=False)
-class _Sums:
-    """What grows while observations are filled; all arrays stay on the device."""
+class GroupFill:
+    """A group that grows block by block; all arrays stay on the device.
 
-    counts: Array
-    tallies: list[Array] = field(default_factory=list)
-    n_read: list[int] = field(default_factory=list)
-    livetimes: list[float] = field(default_factory=list)
-    ontimes: list[float] = field(default_factory=list)
-    thresholds: list[float] = field(default_factory=list)
-    open_fractions: list[Array | None] = field(default_factory=list)
-
-
-def fill_group(
-    rows: Sequence[LedgerRow],
-    observations: Iterable[Observation | ObservationError],
-    axes: Axes,
-    rule: str,
-    backend: Backend,
-    on_skip: Callable[[int, ObservationError], str],
-    on_progress: Callable[[], None] = lambda: None,
-    mask: Mask | None = None,
-) -> FilledGroup:
-    """Fill the counts and livetime cubes of a group.
-
-    Parameters
+    Attributes
     ----------
     rows : sequence of LedgerRow
         Ledger of the observations of the group.
-    observations : iterable of Observation or ObservationError
-        The observations themselves, in the same order.
     axes : tuple of Axis
-        Axes of the cubes.
-    rule : {"share", "edge", "2015"}
-        What to do with the energy bin that a threshold cuts.
+        Axes of its cubes.
     backend : Backend
-        Where to count.
+        Where to add.
     on_skip : function (int, ObservationError) -> str
         Called with the OBS_ID and the error for each observation that cannot be used; gives the reason for the ledger.
-    on_progress : function ()
-        Called after each observation.
-    mask : Mask, optional
-        What to leave out; then observations must have been read with their `sky`.
-
-    Returns
-    -------
-    FilledGroup
-        Cubes on the device, and the ledger.
-
-    Raises
-    ------
-    LedgerError
-        Counts were lost, which is a bug.
     """
-    xp = backend.xp
-    edges = tuple(backend.asarray(axis.edges) for axis in axes)
-    shape = tuple(axis.n_bins for axis in axes)
-    sums = _Sums(xp.zeros(shape, dtype=xp.int64, device=backend.device))
-    filled_rows: list[LedgerRow] = []
-    for row, observation in zip(rows, observations, strict=True):
-        try:
+
+    rows: Sequence[LedgerRow]
+    axes: Axes
+    backend: Backend
+    on_skip: Callable[[int, ObservationError], str]
+    _counts: Array = None
+    _fates: list[Array] = field(default_factory=list)
+    _filled_rows: list[LedgerRow] = field(default_factory=list)
+    _times: list[tuple[float, float, float]] = field(default_factory=list)
+    _sizes: list[int] = field(default_factory=list)
+    _open_fractions: list[Array | None] = field(default_factory=list)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all observations of the group were added."""
+        return len(self._filled_rows) == len(self.rows)
+
+    def add(self, block: BlockCounts) -> None:
+        """Add the observations of a block that belong to this group; blocks come in the order of the ledger.
+
+        Parameters
+        ----------
+        block : BlockCounts
+            Counts on the device, or on the host.
+        """
+        group_id = self.rows[0].group_id
+        mine = [number for number, task in enumerate(block.task.observations) if task.group_id == group_id]
+        for number in mine:
+            row, observation = self.rows[len(self._filled_rows)], block.observations[number]
             if isinstance(observation, ObservationError):
-                raise observation
-            outside = masked(observation, mask, axes[1:], backend) if mask else None
-        except ObservationError as error:
-            filled_rows.append(replace(row, status="skipped", reason=on_skip(row.obs_id, error)))
-        else:
-            _add_observation(sums, observation, outside, edges, rule, backend)
-            filled_rows.append(_with_observation(row, observation))
-        on_progress()
-    return _collect(sums, filled_rows, axes, edges, rule, backend)
+                row = replace(row, status="skipped", reason=self.on_skip(row.obs_id, observation))
+            else:
+                notes = "; ".join(observation.notes)
+                row = replace(row, livetime=observation.livetime, ontime=observation.ontime, reason=notes)
+                self._times.append((observation.livetime, observation.ontime, observation.threshold))
+                self._sizes.append(block.sizes[number])
+                self._open_fractions.append(self._on_device(block.open_fractions[number]))
+            self._filled_rows.append(row)
+        if group_id in block.counts:
+            first = sum(isinstance(observation, Observation) for observation in block.observations[: mine[0]])
+            n_used = sum(isinstance(block.observations[number], Observation) for number in mine)
+            self._fates.append(self._on_device(block.fates[first : first + n_used, ...]))
+            cube = self._on_device(block.counts[group_id])
+            self._counts = cube if self._counts is None else self._counts + cube
+
+    def _on_device(self, values: Array | None) -> Array | None:
+        return self.backend.asarray(values) if isinstance(values, np.ndarray) else values
+
+    def finish(self, rule: str) -> FilledGroup:
+        """Close the ledger of the group and add up its livetime.
+
+        Parameters
+        ----------
+        rule : {"share", "edge", "2015"}
+            What to do with the energy bin that a threshold cuts.
+
+        Returns
+        -------
+        FilledGroup
+            Cubes on the device, and the ledger.
+
+        Raises
+        ------
+        LedgerError
+            Counts were lost, which is a bug.
+        """
+        xp, shape = self.backend.xp, tuple(axis.n_bins for axis in self.axes)
+        if self._counts is None:
+            self._counts = xp.zeros(shape, dtype=xp.int64, device=self.backend.device)
+        total = xp.reshape(xp.sum(self._counts, dtype=xp.int64), (1,))
+        numbers = to_host(xp.concat([total, *(xp.reshape(fates, (-1,)) for fates in self._fates)]))
+        rows = _with_fates(self._filled_rows, self._sizes, numbers[1:].reshape(-1, len(FATES)))
+        n_filled = sum(row.n_filled for row in rows)
+        if int(numbers[0]) != n_filled:
+            raise LedgerError(f"cube holds {numbers[0]} counts, but {n_filled} events were filled")
+        livetime, ontime = self._time_cubes(rule)
+        return FilledGroup(Cube(self.axes, self._counts), livetime, ontime, rows)
+
+    def _time_cubes(self, rule: str) -> list[Cube]:
+        """Livetime and ontime that each bin was exposed."""
+        xp, shape = self.backend.xp, tuple(axis.n_bins for axis in self.axes)
+        edges = self.backend.asarray(self.axes[0].edges)
+        times = np.array(self._times, dtype=np.float64).reshape(-1, 3)
+        livetime, ontime, threshold = (self.backend.asarray(column) for column in times.T)
+        per_energy = xp.sum(xp.reshape(self._counts, (shape[0], -1)), axis=1)
+        index = spectral_index(per_energy, livetime, threshold, edges)
+        share = THRESHOLD_RULES[rule].share(threshold, edges, index)
+        cubes = (exposure_cube(time, share, self._open_fractions, len(shape) - 1) for time in (livetime, ontime))
+        return [Cube(self.axes, xp.broadcast_to(cube, shape) + 0.0, "s") for cube in cubes]
 
 
-def _with_observation(row: LedgerRow, observation: Observation) -> LedgerRow:
-    notes = "; ".join(observation.notes)
-    return replace(row, livetime=observation.livetime, ontime=observation.ontime, reason=notes)
-
-
-def _add_observation(
-    sums: _Sums, observation: Observation, outside: Masked | None, edges: Edges, rule: str, backend: Backend
-) -> None:
-    excluded, fraction = outside or (None, None)
-    counts, tally = count_events(observation, excluded, edges, rule, backend)
-    sums.counts = sums.counts + counts
-    sums.tallies.append(tally)
-    sums.n_read.append(len(observation.energy))
-    sums.livetimes.append(observation.livetime)
-    sums.ontimes.append(observation.ontime)
-    sums.thresholds.append(observation.threshold)
-    sums.open_fractions.append(fraction)
-
-
-def count_events(
-    observation: Observation, excluded: Array | None, edges: Edges, rule: str, backend: Backend
-) -> tuple[Array, Array]:
-    """Count the events of one observation, and account for each.
-
-    Parameters
-    ----------
-    observation : Observation
-        Observation.
-    excluded : array of bool, shape (n_events,), optional
-        Whether an event is in an exclusion region.
-    edges : tuple of array of float64
-        Edges of the energy in TeV, and of DETY and DETX, or of the offset, in deg.
-    rule : {"share", "edge", "2015"}
-        What to do with the energy bin that a threshold cuts.
-    backend : Backend
-        Where to count.
-
-    Returns
-    -------
-    counts : array of int64, shape of the bins
-        Number of events, on the device.
-    tally : array of int64, shape (6,)
-        Number of events of each fate, in the order of `gpucube.arrays.tally.FATES`.
-    """
-    xp = backend.xp
-    good = backend.asarray(observation.good)
-    excluded = xp.zeros_like(good) if excluded is None else excluded
-    position = _coordinates(*fov_coordinates(observation, backend), n_axes=len(edges) - 1)
-    energy = xp.where(good, backend.asarray(observation.energy), xp.nan)
-    threshold = backend.asarray([observation.threshold], dtype=xp.float64)
-    cut = THRESHOLD_RULES[rule].cut(threshold, edges[0])[0]
-    fills, tally = tally_fates(energy, position, excluded, cut, edges)
-    return histogramdd((fillable(energy, fills), *position), edges), tally
-
-
-def _coordinates(detx: Array, dety: Array, n_axes: int) -> tuple[Array, ...]:
-    return (fov_offset(detx, dety),) if n_axes == 1 else (dety, detx)
+def _with_fates(rows: list[LedgerRow], sizes: list[int], tallies: np.ndarray) -> list[LedgerRow]:
+    remaining = zip(sizes, tallies.tolist(), strict=True)
+    result = []
+    for row in rows:
+        if row.status != "used":
+            result.append(row)
+            continue
+        size, tally = next(remaining)
+        fates = {f"n_{fate}": number for fate, number in zip(FATES, tally, strict=True)}
+        result.append(replace(row, n_read=size, **fates))
+    return result
 
 
 def fov_coordinates(observation: Observation, backend: Backend) -> tuple[Array, Array]:
@@ -208,42 +190,3 @@ def fov_coordinates(observation: Observation, backend: Backend) -> tuple[Array, 
     time = backend.asarray(observation.time - rotation.times[0])
     nodes = backend.asarray(rotation.times - rotation.times[0])
     return sky_to_fov(lon, lat, interpolate_rotation(time, nodes, backend.asarray(rotation.matrices)))
-
-
-def _collect(sums: _Sums, rows: list[LedgerRow], axes: Axes, edges: Edges, rule: str, backend: Backend) -> FilledGroup:
-    xp = backend.xp
-    total = xp.reshape(xp.sum(sums.counts, dtype=xp.int64), (1,))
-    numbers = to_host(xp.concat([total, *sums.tallies]))
-    rows = _with_tallies(rows, sums.n_read, numbers[1:].reshape(-1, len(FATES)))
-    n_filled = sum(row.n_filled for row in rows)
-    if int(numbers[0]) != n_filled:
-        raise LedgerError(f"cube holds {numbers[0]} counts, but {n_filled} events were filled")
-    livetime, ontime = _time_cubes(sums, axes, edges, rule, backend)
-    return FilledGroup(Cube(axes, sums.counts), livetime, ontime, rows)
-
-
-def _with_tallies(rows: list[LedgerRow], n_read: list[int], tallies: np.ndarray) -> list[LedgerRow]:
-    remaining = zip(n_read, tallies.tolist(), strict=True)
-    result = []
-    for row in rows:
-        if row.status != "used":
-            result.append(row)
-            continue
-        number, tally = next(remaining)
-        fates = {f"n_{fate}": number for fate, number in zip(FATES, tally, strict=True)}
-        result.append(replace(row, n_read=number, **fates))
-    return result
-
-
-def _time_cubes(sums: _Sums, axes: Axes, edges: Edges, rule: str, backend: Backend) -> list[Cube]:
-    """Livetime and ontime that each bin was exposed."""
-    xp = backend.xp
-    livetime, ontime, threshold = (
-        backend.asarray(values, dtype=xp.float64) for values in (sums.livetimes, sums.ontimes, sums.thresholds)
-    )
-    shape = tuple(axis.n_bins for axis in axes)
-    per_energy = xp.sum(xp.reshape(sums.counts, (shape[0], -1)), axis=1)
-    index = spectral_index(per_energy, livetime, threshold, edges[0])
-    share = THRESHOLD_RULES[rule].share(threshold, edges[0], index)
-    cubes = (exposure_cube(time, share, sums.open_fractions, len(shape) - 1) for time in (livetime, ontime))
-    return [Cube(axes, xp.broadcast_to(cube, shape) + 0.0, "s") for cube in cubes]

@@ -12,6 +12,7 @@ from astropy.table import Table
 
 from gpucube.cubes.fits import CREATOR
 from gpucube.errors import GpucubeError
+from gpucube.fits_writer import Column, table_bytes
 
 __all__ = ["LedgerError", "LedgerRow", "ledger_ecsv", "ledger_hdu", "rows_from_hdu"]
 
@@ -70,16 +71,12 @@ class LedgerRow:
             raise LedgerError(f"observation {self.obs_id}: read {self.n_read} events, accounted for {accounted}")
 
 
-def _ledger_table(rows: Iterable[LedgerRow]) -> Table:
+def _ledger_columns(rows: Iterable[LedgerRow]) -> dict[str, np.ndarray]:
     names = [field.name.upper() for field in fields(LedgerRow)]
     types: dict[str, type] = {"int": np.int64, "float": np.float64, "str": str}
     columns = list(zip(*map(astuple, rows), strict=True)) or [()] * len(names)
     kinds = [types[str(field.type)] for field in fields(LedgerRow)]
-    arrays: list[np.ndarray] = [np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True)]
-    table = Table(arrays, names=names)
-    for name in ("LIVETIME", "ONTIME"):
-        table[name].unit = "s"
-    return table
+    return {name: np.array(values, dtype=kind) for name, values, kind in zip(names, columns, kinds, strict=True)}
 
 
 def ledger_ecsv(rows: Iterable[LedgerRow]) -> str:
@@ -95,7 +92,9 @@ def ledger_ecsv(rows: Iterable[LedgerRow]) -> str:
     str
         ECSV table, one row per observation.
     """
-    table = _ledger_table(rows)
+    table = Table(_ledger_columns(rows), copy=False)
+    for name in ("LIVETIME", "ONTIME"):
+        table[name].unit = "s"
     table.meta["creator"] = CREATOR
     text = io.StringIO()
     table.write(text, format="ascii.ecsv")
@@ -103,7 +102,7 @@ def ledger_ecsv(rows: Iterable[LedgerRow]) -> str:
     return text.getvalue().encode("ascii", "backslashreplace").decode()
 
 
-def ledger_hdu(rows: Iterable[LedgerRow]) -> fits.BinTableHDU:
+def ledger_hdu(rows: Iterable[LedgerRow]) -> bytes:
     """Table HDU ``OBSERVATIONS`` of a ledger, which goes into the file of a model.
 
     Parameters
@@ -113,16 +112,14 @@ def ledger_hdu(rows: Iterable[LedgerRow]) -> fits.BinTableHDU:
 
     Returns
     -------
-    astropy.io.fits.BinTableHDU
+    bytes
         One row per observation.
     """
-    table = _ledger_table(rows)
     # FITS has ASCII only, and no column for empty strings.
-    escaped = [reason.encode("ascii", "backslashreplace").decode() or " " for reason in table["REASON"]]
-    table["REASON"] = np.array(escaped, dtype=str)
-    hdu = fits.table_to_hdu(table)
-    hdu.name = "OBSERVATIONS"
-    return hdu
+    escaped = [replace(row, reason=row.reason.encode("ascii", "backslashreplace").decode() or " ") for row in rows]
+    columns = _ledger_columns(escaped)
+    units = {"LIVETIME": "s", "ONTIME": "s"}
+    return table_bytes("OBSERVATIONS", [Column(name, values, units.get(name)) for name, values in columns.items()])
 
 
 def rows_from_hdu(hdu: fits.BinTableHDU) -> list[LedgerRow]:

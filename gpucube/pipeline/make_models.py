@@ -7,9 +7,8 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 from astropy.io import fits
@@ -21,11 +20,12 @@ from gpucube.errors import DataError, GpucubeError, ObservationError, OutputErro
 from gpucube.files import open_fits, write_whole
 from gpucube.observations.adaptive import AdaptiveGroups
 from gpucube.observations.conditions import read_conditions
-from gpucube.observations.events import Observation
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import DataStore
 from gpucube.pipeline.binning import model_axes, regression_model_axes
-from gpucube.pipeline.fill import Axes, FilledGroup, fill_group
+from gpucube.pipeline.blocks import Axes, BlockTask, ObservationTask, block_size, split_into_blocks
+from gpucube.pipeline.count import BlockCounts, Recipe, count_blocks
+from gpucube.pipeline.fill import FilledGroup, GroupFill
 from gpucube.pipeline.ledger import LedgerRow, ledger_ecsv, ledger_hdu, rows_from_hdu
 from gpucube.pipeline.mask import Mask
 from gpucube.pipeline.output import (
@@ -36,12 +36,11 @@ from gpucube.pipeline.output import (
     write_groups,
     write_observations,
 )
-from gpucube.pipeline.read import read_observations
 from gpucube.pipeline.regression import fit_observations, group_background
 from gpucube.pipeline.select import Selection, open_mask, select_observations
 from gpucube.pipeline.settings import REGRESSION, Settings
 from gpucube.regression.model import REGRESSION_FILE, RegressionModel
-from gpucube.workers import process_pool
+from gpucube.workers import Workers, dask_workers, local_workers
 
 __all__ = ["Summary", "make_models"]
 
@@ -107,8 +106,9 @@ def make_models(
     progress : function (done, total)
         Called after each observation with the number of observations done and their total.
     executor : concurrent.futures.Executor, optional
-        Where to read files, on this machine or another; a pool of `workers` processes if not given. Set `workers`
-        to the number of its workers: twice as many observations are read ahead. It is not shut down.
+        Where to read and count, on this machine or others, each worker on the array library of the settings; a pool
+        of `workers` processes, or the workers of `scheduler`, if not given. Set `workers` to the number of its
+        workers: twice as many blocks of observations are given out ahead of their turn. It is not shut down.
 
     Returns
     -------
@@ -127,8 +127,11 @@ def make_models(
         No observation is left.
     """
     settings = settings or Settings()
-    store = data if isinstance(data, DataStore) else DataStore.open(data, scheme)
-    backend = get_backend(settings.backend)
+    if not isinstance(data, DataStore):
+        # Workers elsewhere may have another working directory, and the devices.
+        data = DataStore.open(Path(data).absolute() if settings.scheduler else data, scheme)
+    store = data
+    backend = get_backend("numpy" if settings.scheduler else settings.backend)
     mask = open_mask(settings)
     selection = select_observations(store, settings, groups)
     folder = Path(out)
@@ -139,9 +142,8 @@ def make_models(
     run.check_present_models()
     write_observations(folder, selection.kept, selection.grouped)
     write_groups(folder, selection.groups)
-    pool = process_pool(settings.workers) if executor is None and settings.workers > 1 else nullcontext(executor)
-    with pool as reading:
-        models = run.make_all(reading)
+    with _open_workers(settings, executor) as workers:
+        models = run.make_all(workers)
     summary = Summary(folder, run.rows, selection.groups, models)
     _report_assumptions(summary.rows)
     write_whole(folder / LEDGER, ledger_ecsv(summary.rows).encode())
@@ -158,6 +160,12 @@ def _report_assumptions(rows: list[LedgerRow]) -> None:
     notes = Counter(note for row in rows if row.status == "used" for note in row.reason.split("; ") if note)
     for note, n_observations in notes.items():
         log.warning("%d observations: %s", n_observations, note)
+
+
+def _open_workers(settings: Settings, executor: Executor | None) -> AbstractContextManager[Workers]:
+    if executor is not None:
+        return nullcontext(Workers(executor, lambda: settings.workers, count=True))
+    return dask_workers(settings.scheduler) if settings.scheduler else local_workers(settings.workers)
 
 
 def _counts_by_status(rows: list[LedgerRow]) -> str:
@@ -195,30 +203,54 @@ class _Run:
             if not rows or header.get(FINGERPRINT) != self._fingerprint(rows):
                 raise OutputError(f"{path} was made with other settings or observations; use --overwrite")
 
-    def make_all(self, executor: Executor | None) -> dict[int, Path]:
+    def make_all(self, workers: Workers) -> dict[int, Path]:
         groups = {group_id: [self.rows[index] for index in indices] for group_id, indices in self.members.items()}
         if self.settings.method == REGRESSION and groups:
-            self._fit_regression(executor)
+            self._fit_regression(workers)
         finished = self._finished_groups(groups) if self.settings.resume else {}
-        # One stream for all groups, so that readers do not pause between them.
-        waiting = [row.obs_id for group_id, rows in groups.items() if group_id not in finished for row in rows]
-        tasks = [(obs_id, self.store.files[obs_id]) for obs_id in waiting]
-        observations = read_observations(
-            tasks, self.settings.align, self.mask is not None, executor, self.settings.workers
-        )
-        models = {}
-        for group_id, rows in groups.items():
-            new_rows = finished.get(group_id) or self._make_group(group_id, rows, islice(observations, len(rows)))
-            for index, row in zip(self.members[group_id], new_rows, strict=True):
-                self.rows[index] = row
-            if any(row.status == "used" for row in new_rows):
-                models[group_id] = model_file(self.folder, group_id, "table")
-        return models
+        for group_id, rows in finished.items():
+            self._keep(group_id, rows)
+        waiting = {group_id: rows for group_id, rows in groups.items() if group_id not in finished}
+        # One stream of blocks for all groups, so that readers do not pause between them.
+        for group_id, group in self._fill(waiting, workers):
+            self._finish(group_id, group)
+            self._keep(group_id, group.rows)
+        used = {row.group_id for row in self.rows if row.status == "used"}
+        return {group_id: model_file(self.folder, group_id, "table") for group_id in groups if group_id in used}
 
-    def _fit_regression(self, executor: Executor | None) -> None:
+    def _keep(self, group_id: int, rows: list[LedgerRow]) -> None:
+        for index, row in zip(self.members[group_id], rows, strict=True):
+            self.rows[index] = row
+
+    def _fill(self, groups: dict[int, list[LedgerRow]], workers: Workers) -> Iterator[tuple[int, FilledGroup]]:
+        """Count block by block, and give each group as soon as it is complete."""
+        fills: dict[int, GroupFill] = {}
+        for block in self._count(groups, workers):
+            for group_id, axes in block.task.axes.items():
+                fill = fills.setdefault(group_id, GroupFill(groups[group_id], axes, self.backend, self._skip))
+                fill.add(block)
+                if fill.is_complete:
+                    yield group_id, fills.pop(group_id).finish(self.settings.threshold)
+            for _ in block.observations:
+                self._step()
+
+    def _count(self, groups: dict[int, list[LedgerRow]], workers: Workers) -> Iterator[BlockCounts]:
+        tasks = [self._task(row) for rows in groups.values() for row in rows]
+        size = block_size(sum(task.size for task in tasks), workers.number(), on_device=self.backend.name != "numpy")
+        recipe = Recipe(self.settings.align, self.settings.threshold, self.mask)
+        axes = {group_id: self._axes(rows) for group_id, rows in groups.items()}
+        parts = split_into_blocks(tasks, size)
+        blocks = (BlockTask(part, {task.group_id: axes[task.group_id] for task in part}) for part in parts)
+        return count_blocks(blocks, recipe, workers, self.backend, self.settings.backend)
+
+    def _task(self, row: LedgerRow) -> ObservationTask:
+        size = max(self.store.sizes(row.obs_id), default=0)
+        return ObservationTask(row.obs_id, row.group_id, self.store.files_of(row.obs_id), max(size, 0))
+
+    def _fit_regression(self, workers: Workers) -> None:
         obs_ids = [row.obs_id for row in self.rows if row.status == "used"]
         model = fit_observations(
-            self.store, obs_ids, self.settings, self.backend, self.mask, executor, on_progress=self._step
+            self.store, obs_ids, self.settings, self.backend, self.mask, workers, on_progress=self._step
         )
         model = replace(model, meta=model.meta | {"MASKED": self.mask is not None})
         model.write(self.folder / REGRESSION_FILE)
@@ -257,17 +289,12 @@ class _Run:
         """Files of a model: rings are no image."""
         return ("image", "table") if self.settings.model == "3d" else ("table",)
 
-    def _make_group(
-        self, group_id: int, rows: list[LedgerRow], observations: Iterator[Observation | ObservationError]
-    ) -> list[LedgerRow]:
-        axes, rule = self._axes(rows), self.settings.threshold
-        group = fill_group(rows, observations, axes, rule, self.backend, self._skip, self._step, self.mask)
+    def _finish(self, group_id: int, group: FilledGroup) -> None:
         n_used = sum(row.status == "used" for row in group.rows)
         if n_used:
             self._write(group_id, n_used, group)
         else:
             log.warning("group %d (%s): no usable observation, no model", group_id, self.groups.describe(group_id))
-        return group.rows
 
     def _axes(self, rows: list[LedgerRow]) -> Axes:
         if self._regression is not None:

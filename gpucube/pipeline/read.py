@@ -1,19 +1,23 @@
-"""Read observations in their order, some ahead of their turn."""
+"""Read observations, and work in other processes ahead of its turn."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
+from typing import TypeVar
 
 from gpucube.errors import ObservationError
 from gpucube.observations.events import Observation, read_observation
 from gpucube.observations.hdus import ObservationFiles
 
-__all__ = ["read_observations"]
+__all__ = ["in_order", "read_observations", "read_or_error"]
 
-# Observations read ahead per worker: enough to keep it busy, and a bound on memory.
-READ_AHEAD = 2
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+# Tasks given out ahead of their turn per worker: enough to keep it busy, and a bound on memory.
+AHEAD = 2
 
 
 def read_or_error(obs_id: int, files: ObservationFiles, align: str, with_sky: bool) -> Observation | ObservationError:
@@ -46,39 +50,55 @@ def read_or_error(obs_id: int, files: ObservationFiles, align: str, with_sky: bo
 
 
 def read_observations(
-    tasks: Sequence[tuple[int, ObservationFiles]],
-    align: str,
-    with_sky: bool = False,
-    executor: Executor | None = None,
-    workers: int = 1,
+    tasks: Iterable[tuple[int, ObservationFiles]], align: str, with_sky: bool = False
 ) -> Iterator[Observation | ObservationError]:
-    """Read observations in their order, some ahead of their turn if there is an executor.
+    """Read observations one by one, in this process.
 
     Parameters
     ----------
-    tasks : sequence of (int, ObservationFiles)
+    tasks : iterable of (int, ObservationFiles)
         Observations.
     align : {"ALTAZ", "RADEC"}
         Orientation of the field of view.
     with_sky : bool
         Whether to read what exclusion regions need.
-    executor : concurrent.futures.Executor, optional
-        Where to read; in this process if not given.
-    workers : int
-        Number of workers of the executor.
 
     Yields
     ------
     Observation or ObservationError
         One for each task.
     """
+    yield from (read_or_error(obs_id, files, align, with_sky) for obs_id, files in tasks)
+
+
+def in_order(
+    function: Callable[[Task], Result], tasks: Iterable[Task], executor: Executor | None, workers: Callable[[], int]
+) -> Iterator[Result]:
+    """Call a function for each task; with an executor, for some ahead of their turn.
+
+    Parameters
+    ----------
+    function : function (task)
+        What to call; with an executor, it and what it takes and gives go to other processes.
+    tasks : iterable
+        Its arguments.
+    executor : concurrent.futures.Executor, optional
+        Where to call it; in this process if not given.
+    workers : function () -> int
+        Number of workers that the executor has at the moment.
+
+    Yields
+    ------
+    object
+        Results in the order of the tasks.
+    """
     if executor is None:
-        yield from (read_or_error(obs_id, files, align, with_sky) for obs_id, files in tasks)
+        yield from map(function, tasks)
         return
-    pending: deque[Future[Observation | ObservationError]] = deque()
-    for obs_id, files in tasks:
-        pending.append(executor.submit(read_or_error, obs_id, files, align, with_sky))
-        if len(pending) > READ_AHEAD * workers:
+    pending: deque[Future[Result]] = deque()
+    for task in tasks:
+        pending.append(executor.submit(function, task))
+        if len(pending) > AHEAD * workers():
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()

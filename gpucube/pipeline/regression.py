@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from gpucube.arrays.backend import Backend
-from gpucube.arrays.histogram import histogramdd
-from gpucube.arrays.tally import fillable, tally_fates
+from gpucube.arrays.backend import Array, Backend
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import BackgroundModel
 from gpucube.cubes.cube import Cube
@@ -19,14 +16,15 @@ from gpucube.errors import GpucubeError, ObservationError
 from gpucube.observations.conditions import Conditions, read_conditions
 from gpucube.observations.events import Observation
 from gpucube.observations.store import DataStore
-from gpucube.pipeline.fill import fov_coordinates
-from gpucube.pipeline.mask import Mask, masked
-from gpucube.pipeline.read import read_observations
+from gpucube.pipeline.blocks import BlockTask, ObservationTask, block_size, split_into_blocks
+from gpucube.pipeline.count import Recipe, count_blocks
+from gpucube.pipeline.mask import Mask
 from gpucube.pipeline.settings import Settings
 from gpucube.regression.fit import ObservationCounts, fit_regression, regression_axes
 from gpucube.regression.model import RegressionModel
+from gpucube.workers import Workers
 
-__all__ = ["fit_observations", "group_background", "observation_counts"]
+__all__ = ["fit_observations", "group_background"]
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ def fit_observations(
     settings: Settings,
     backend: Backend,
     mask: Mask | None = None,
-    executor: Executor | None = None,
+    workers: Workers | None = None,
     on_progress: Callable[[], None] = lambda: None,
 ) -> RegressionModel:
     """Fit the regression to observations.
@@ -54,8 +52,8 @@ def fit_observations(
         Where to fit.
     mask : Mask, optional
         What to leave out of observations.
-    executor : concurrent.futures.Executor, optional
-        Where to read files; in this process if not given.
+    workers : Workers, optional
+        Who reads and counts; this process if not given.
     on_progress : function ()
         Called after each observation.
 
@@ -69,21 +67,19 @@ def fit_observations(
     GpucubeError
         There are no counts.
     """
-    axes = regression_axes(settings.energy_edges, settings.fov, settings.pixels)
-    tasks = [(obs_id, store.files_of(obs_id)) for obs_id in obs_ids]
+    workers = workers or Workers(None, lambda: 1)
     items = []
-    stream = read_observations(tasks, settings.align, mask is not None, executor, settings.workers)
-    for obs_id, observation in zip(obs_ids, stream, strict=True):
+    for obs_id, observation, counts, fraction in _count_each(store, obs_ids, settings, backend, mask, workers):
         try:
             if isinstance(observation, ObservationError):
                 raise observation
-            items.append(observation_counts(observation, read_conditions(store, obs_id), axes, backend, mask))
+            items.append(ObservationCounts(read_conditions(store, obs_id), counts, fraction))
         except ObservationError as error:
             log.debug("observation %d is not part of the regression: %s", obs_id, error)
         on_progress()
     if not items:
         raise GpucubeError("no observation is left to fit a regression to")
-    model = fit_regression(items, axes, backend, settings.terms, settings.align)
+    model = fit_regression(items, _axes(settings), backend, settings.terms, settings.align)
     log.info(
         "regression: %d observations, %.0f effective parameters in %d terms; scatter between observations: %.1f %%",
         len(items),
@@ -94,43 +90,32 @@ def fit_observations(
     return model
 
 
-def observation_counts(
-    observation: Observation, conditions: Conditions, axes: tuple[Axis, ...], backend: Backend, mask: Mask | None = None
-) -> ObservationCounts:
-    """Count the events of an observation above its threshold and outside exclusion regions.
+def _axes(settings: Settings) -> tuple[Axis, Axis, Axis]:
+    return regression_axes(settings.energy_edges, settings.fov, settings.pixels)
 
-    Parameters
-    ----------
-    observation : Observation
-        Observation, read with its `sky` if there is a mask.
-    conditions : Conditions
-        Its conditions.
-    axes : tuple of Axis
-        Energy, DETY and DETX axis.
-    backend : Backend
-        Where to count.
-    mask : Mask, optional
-        What to leave out.
 
-    Returns
-    -------
-    ObservationCounts
-        Arrays on the device.
-
-    Raises
-    ------
-    ObservationError
-        The regions of this observation are not defined.
-    """
-    xp = backend.xp
-    edges = tuple(backend.asarray(axis.edges) for axis in axes)
-    good = backend.asarray(observation.good)
-    excluded, fraction = masked(observation, mask, axes[1:], backend) if mask else (xp.zeros_like(good), None)
-    detx, dety = fov_coordinates(observation, backend)
-    energy = xp.where(good, backend.asarray(observation.energy), xp.nan)
-    cut = backend.asarray(np.array(observation.threshold))
-    fills, _ = tally_fates(energy, (dety, detx), excluded, cut, edges)
-    return ObservationCounts(conditions, histogramdd((fillable(energy, fills), dety, detx), edges), fraction)
+def _count_each(
+    store: DataStore,
+    obs_ids: Sequence[int],
+    settings: Settings,
+    backend: Backend,
+    mask: Mask | None,
+    workers: Workers,
+) -> Iterator[tuple[int, Observation | ObservationError, Array | None, Array | None]]:
+    """Count observations block by block, each as a group of its own: its counts and open fraction, on the device."""
+    axes = _axes(settings)
+    tasks = [
+        ObservationTask(obs_id, number, store.files_of(obs_id), max(0, *store.sizes(obs_id)))
+        for number, obs_id in enumerate(obs_ids)
+    ]
+    size = block_size(sum(task.size for task in tasks), workers.number(), on_device=backend.name != "numpy")
+    blocks = (BlockTask(part, {task.group_id: axes for task in part}) for part in split_into_blocks(tasks, size))
+    recipe = Recipe(settings.align, "share", mask)
+    for block in count_blocks(blocks, recipe, workers, backend, settings.backend):
+        for number, task in enumerate(block.task.observations):
+            arrays = block.counts.get(task.group_id), block.open_fractions[number]
+            counts, fraction = (None if values is None else backend.asarray(values) for values in arrays)
+            yield task.obs_id, block.observations[number], counts, fraction
 
 
 def group_background(

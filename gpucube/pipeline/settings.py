@@ -22,7 +22,17 @@ MODELS = ("3d", "2d")
 REGRESSION = "regression"
 
 # What a model does not depend on, or by way of its observations and regions alone
-NOT_OF_THE_MODEL = {"catalog", "backend", "workers", "test", "overwrite", "resume", "strict", "mask_regions"}
+NOT_OF_THE_MODEL = {
+    "catalog",
+    "backend",
+    "workers",
+    "scheduler",
+    "test",
+    "overwrite",
+    "resume",
+    "strict",
+    "mask_regions",
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,9 @@ class Settings:
     wobble_mask : bool
         Whether to cut out the half of the field of view that the target is in; it implies `mask`.
     workers : int
-        Processes that read files; 1 reads in this process.
+        Processes that read and count; 1 does so in this process. With a GPU they read, and this process counts.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers read and count instead, each on its own `backend`.
     test : bool
         Whether to take a quick look: 100 observations, four groups and five sources at most.
     overwrite : bool
@@ -97,6 +109,7 @@ class Settings:
     mask_regions: str | None = None
     wobble_mask: bool = False
     workers: int = 1
+    scheduler: str | None = None
     test: bool = False
     overwrite: bool = False
     resume: bool = False
@@ -133,6 +146,8 @@ class Settings:
             raise OptionError(f"the method {REGRESSION} makes models in DETY and DETX: choose model 3d")
         if self.workers < 1:
             raise OptionError(f"workers is {self.workers}; it must be at least 1")
+        if self.scheduler and self.workers > 1:
+            raise OptionError("workers and scheduler exclude each other: a cluster has its own workers")
         if self.overwrite and self.resume:
             raise OptionError("overwrite and resume exclude each other: one discards what is there, one keeps it")
 

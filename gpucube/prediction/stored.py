@@ -9,16 +9,20 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
+from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import FLOOR_2015, RATE_UNIT, BackgroundModel
 from gpucube.cubes.fits import read_background_model
 from gpucube.errors import DataError
 from gpucube.files import open_fits
+from gpucube.observations.mirrored import is_mirrored
 
-__all__ = ["Members", "read_members", "read_rate"]
+__all__ = ["MIRRORED", "Members", "read_members", "read_rate"]
 
 # Rounding in a file must not lift the floor above itself.
 FLOOR = FLOOR_2015 * (1 + 1e-6)
 CACHED_MODELS = 128
+# Keyword of a background that is mirrored on purpose.
+MIRRORED = "BKGMIRR"
 
 
 class Members:
@@ -92,6 +96,8 @@ def read_rate(path: Path) -> BackgroundModel:
     """
     model = read_background_model(path)
     rate = model.rate.quantity.to_value(RATE_UNIT).astype(np.float64)
+    if len(model.axes) == 3 and _is_mirrored(path):
+        model, rate = _mirrored(model), rate[:, :, ::-1]
     rate = np.where(rate > FLOOR, rate, np.where(np.isnan(rate), np.nan, 0.0))
     if model.livetime is not None:
         rate = np.where(np.asarray(model.livetime.data) > 0, rate, np.nan)
@@ -100,3 +106,17 @@ def read_rate(path: Path) -> BackgroundModel:
         rate, model = rate / members.dead_time_factor, replace(model, rate_per="LIVETIME")
     cube = model.rate.with_data(rate, RATE_UNIT)
     return replace(model, rate=cube, counts=None, livetime=None, error=None, floor=None)
+
+
+def _is_mirrored(path: Path) -> bool:
+    """Whether DETX of a background grows with right ascension: in files of one observation, and in some of attach."""
+    with open_fits(path) as hdus:
+        written_so = any(hdu.header.get(MIRRORED, False) for hdu in hdus)
+        return written_so or ("EVENTS" in hdus and is_mirrored(hdus["EVENTS"].header))
+
+
+def _mirrored(model: BackgroundModel) -> BackgroundModel:
+    """Model on the axes of its mirror image, aligned with RADEC."""
+    energy, dety, detx = model.axes
+    axes = (energy, dety, Axis("detx", -detx.edges[::-1], detx.unit))
+    return replace(model, rate=replace(model.rate, axes=axes), livetime=None, fov_align="RADEC")

@@ -238,9 +238,10 @@ def _observation_files(task: _Task, observation: Observation) -> Hdus:
     paths = _observation_paths(task.folder, task.scheme, observation.obs_id)
     pointing, clock = task.pointing, task.clock
     area = effective_area_hdu(observation.obs_id, clock["TELESCOP"], task.threshold)
+    events = events_hdu(observation, pointing, clock, align=task.description.align, with_sky=task.scheme == "GADF")
     if task.scheme == "GADF":
-        return {paths[0]: [events_hdu(observation, pointing, clock), gti_hdu(pointing, clock), area]}
-    return {paths[0]: [events_hdu(observation, pointing, clock, with_sky=False)], paths[1]: [area]}
+        return {paths[0]: [events, gti_hdu(pointing, clock), area]}
+    return {paths[0]: [events], paths[1]: [area]}
 
 
 def _index_files(folder: Path, scheme: str, table: ObservationTable) -> Hdus:

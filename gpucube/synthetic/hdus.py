@@ -20,7 +20,7 @@ from gpucube.cubes.axis import Axis
 from gpucube.cubes.fits import CREATOR
 from gpucube.observations.events import Observation
 from gpucube.observations.headers import reference_time
-from gpucube.observations.pointing import altaz_rotation
+from gpucube.observations.pointing import FovRotation, altaz_rotation, radec_rotation
 from gpucube.observations.sites import observatory_location
 from gpucube.observations.table import ObservationTable
 
@@ -69,7 +69,9 @@ def file_contents(hdus: Iterable[fits.BinTableHDU]) -> fits.HDUList:
     return fits.HDUList([primary, *hdus])
 
 
-def events_hdu(observation: Observation, pointing: Cards, clock: Cards, *, with_sky: bool = True) -> fits.BinTableHDU:
+def events_hdu(
+    observation: Observation, pointing: Cards, clock: Cards, *, align: str = "ALTAZ", with_sky: bool = True
+) -> fits.BinTableHDU:
     """Event list of an observation.
 
     Parameters
@@ -80,6 +82,8 @@ def events_hdu(observation: Observation, pointing: Cards, clock: Cards, *, with_
         Row of the observation table.
     clock : dict
         Meta data of the observation table: reference time and location.
+    align : {"ALTAZ", "RADEC"}
+        Orientation of DETX and DETY.
     with_sky : bool
         Write EVENT_ID, TIME, RA and DEC before ENERGY, DETX and DETY.
 
@@ -90,7 +94,7 @@ def events_hdu(observation: Observation, pointing: Cards, clock: Cards, *, with_
     """
     columns = []
     if with_sky:
-        ra, dec = sky_coordinates(observation, pointing, clock)
+        ra, dec = sky_coordinates(observation, pointing, clock, align)
         columns += [
             fits.Column("EVENT_ID", "K", array=np.arange(1, ra.size + 1)),
             fits.Column("TIME", "D", unit="s", array=observation.time),
@@ -103,7 +107,7 @@ def events_hdu(observation: Observation, pointing: Cards, clock: Cards, *, with_
         fits.Column("DETY", "E", unit="deg", array=observation.lat),
     ]
     hdu = fits.BinTableHDU.from_columns(columns, name="EVENTS")
-    hdu.header.update(GADF_CARDS | {"HDUCLAS1": "EVENTS"} | _events_cards(pointing, clock))
+    hdu.header.update(GADF_CARDS | {"HDUCLAS1": "EVENTS"} | _events_cards(pointing, clock) | {"FOVALIGN": align})
     return hdu
 
 
@@ -120,7 +124,6 @@ def _events_cards(pointing: Cards, clock: Cards) -> Cards:
         "RADECSYS": "ICRS",
         "EQUINOX": 2000.0,
         "EUNIT": "TeV",
-        "FOVALIGN": "ALTAZ",
         "TELLIST": ",".join(str(i + 1) for i in range(pointing["N_TELS"])),
         **{key: clock[key] for key in CLOCK_CARDS + PLACE_CARDS},
         **{key: pointing[key] for key in from_row + directions},
@@ -134,8 +137,10 @@ def _date_cards(suffix: str, time: Time) -> Cards:
     return {f"DATE-{suffix}": date, f"TIME-{suffix}": clock}
 
 
-def sky_coordinates(observation: Observation, pointing: Cards, clock: Cards) -> tuple[np.ndarray, np.ndarray]:
-    """Right ascension and declination of events, from DETX and DETY aligned with altitude and azimuth.
+def sky_coordinates(
+    observation: Observation, pointing: Cards, clock: Cards, align: str = "ALTAZ"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Right ascension and declination of events, from DETX and DETY.
 
     Parameters
     ----------
@@ -145,19 +150,25 @@ def sky_coordinates(observation: Observation, pointing: Cards, clock: Cards) -> 
         Row of the observation table.
     clock : dict
         Meta data of the observation table: reference time and location.
+    align : {"ALTAZ", "RADEC"}
+        Orientation of DETX and DETY.
 
     Returns
     -------
     ra, dec : numpy.ndarray of float64, shape (n_events,)
         ICRS coordinates in deg.
     """
-    header = fits.Header(clock)
-    location = observatory_location(header)
-    ra, dec, start, stop = (pointing[key] for key in ("RA_PNT", "DEC_PNT", "TSTART", "TSTOP"))
-    nodes = altaz_rotation(ra, dec, reference_time(header), start, stop, location)
+    nodes = _fov_rotation(pointing, fits.Header(clock), align)
     rotation = interpolate_rotation(observation.time, nodes.times, nodes.matrices)
     lon, lat = (values.astype(np.float64) for values in (observation.lon, observation.lat))
     return fov_to_sky(lon, lat, rotation)
+
+
+def _fov_rotation(pointing: Cards, header: fits.Header, align: str) -> FovRotation:
+    ra, dec, start, stop = (pointing[key] for key in ("RA_PNT", "DEC_PNT", "TSTART", "TSTOP"))
+    if align == "RADEC":
+        return radec_rotation(ra, dec)
+    return altaz_rotation(ra, dec, reference_time(header), start, stop, observatory_location(header))
 
 
 def gti_hdu(pointing: Cards, clock: Cards) -> fits.BinTableHDU:

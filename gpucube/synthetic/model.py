@@ -17,7 +17,7 @@ from gpucube.arrays.backend import Array
 from gpucube.arrays.random import MAX_LOG_RATIO
 from gpucube.arrays.sampling import width_at
 from gpucube.cubes.axis import Axis
-from gpucube.cubes.background import RATE_UNIT, BackgroundModel
+from gpucube.cubes.background import ALIGNMENTS, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.errors import OptionError
 
@@ -45,11 +45,14 @@ class BackgroundDescription:
         Width of the Gaussian in DETX and DETY at `energy_high`, in deg. At `energy_low` it is half of this.
     center : tuple of two float
         DETX and DETY of the centre of the Gaussian in deg.
+    align : {"ALTAZ", "RADEC"}
+        Orientation of DETX and DETY: the field in which the background stands still.
 
     Raises
     ------
     OptionError
-        A value is not finite, not positive where it must be, or so large that events leave the sphere.
+        A value is not finite, not positive where it must be, or so large that events leave the sphere, or the
+        alignment is not known.
     """
 
     trigger_rate: float = 300.0
@@ -58,8 +61,11 @@ class BackgroundDescription:
     spectral_index: float = 2.7
     sigma: float = 5.0
     center: tuple[float, float] = (0.0, 0.0)
+    align: str = "ALTAZ"
 
     def __post_init__(self) -> None:
+        if self.align not in ALIGNMENTS:
+            raise OptionError(f"align must be one of {', '.join(ALIGNMENTS)}, not {self.align!r}")
         for name in ("trigger_rate", "energy_low", "energy_high", "sigma"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -233,4 +239,5 @@ def make_test_background_model(
         rate=Cube(axes, rate, RATE_UNIT),
         counts=counts,
         livetime=Cube(axes, np.where(exposed, livetime, 0.0), u.s),
+        fov_align=description.align,
     )

@@ -16,7 +16,7 @@ from gpucube.errors import GpucubeError, ObservationError
 from gpucube.observations.conditions import Conditions, read_conditions
 from gpucube.observations.events import Observation
 from gpucube.observations.store import DataStore
-from gpucube.pipeline.fill import count_events
+from gpucube.pipeline.count import count_events
 from gpucube.pipeline.mask import Mask, masked
 from gpucube.pipeline.read import read_observations
 from gpucube.validation.grid import FIELD_PARTS, ScoreGrid
@@ -170,8 +170,7 @@ def _cells_of(observation: Observation, grid: ScoreGrid, mask: Mask | None, back
     """Counts in cells, and the open solid angle of the parts of cells."""
     xp = backend.xp
     excluded, fraction = masked(observation, mask, grid.parts, backend) if mask else (None, None)
-    edges = tuple(backend.asarray(axis.edges) for axis in grid.axes)
-    counts, _ = count_events(observation, excluded, edges, "share", backend)
+    counts, _ = count_events(observation, excluded, grid.axes, "share", backend)
     inside = backend.asarray(grid.inside)
     angle = backend.asarray(_solid_angle_of_parts(grid))
     return (

@@ -35,6 +35,7 @@ LABEL = {"energy": "ENERG", "dety": "DETY", "detx": "DETX"}
 UNIT = {"energy": "TeV", "dety": "deg", "detx": "deg"}
 GADF_ORDER = ("energy", "detx", "dety")
 ORDER_2015 = ("detx", "dety", "energy")
+ORDER_DR1 = ("dety", "detx", "energy")
 
 
 def make_model(backend: Backend = NUMPY, axes: tuple[Axis, Axis, Axis] = AXES, seed: int = 0) -> BackgroundModel:
@@ -297,13 +298,24 @@ def test_cref_tells_the_order_of_equal_axes(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_background_model(path).rate.data, values_of(axes))
 
 
-@pytest.mark.parametrize("order", [GADF_ORDER, ORDER_2015], ids=["GADF", "2015"])
+@pytest.mark.parametrize("order", [GADF_ORDER, ORDER_2015, ORDER_DR1], ids=["GADF", "2015", "DR1"])
 @pytest.mark.parametrize("column", ["BKG", "BGD"])
-def test_without_cref_the_shape_tells_documented_orders(tmp_path: Path, order: tuple[str, ...], column: str) -> None:
-    """H.E.S.S. has released files of class BKG_3D in the order of 2015."""
+def test_without_cref_the_shape_tells_known_orders(tmp_path: Path, order: tuple[str, ...], column: str) -> None:
     cards = {"HDUCLAS4": "BKG_3D", "FOVALIGN": "ALTAZ"}
     path = save(foreign_hdu(order, column, cards=cards), tmp_path / "a.fits")
     np.testing.assert_array_equal(read_background_model(path).rate.data, values_of(AXES))
+
+
+@pytest.mark.parametrize("order", [GADF_ORDER, ORDER_DR1], ids=["GADF", "DR1"])
+def test_equal_field_of_view_axes_are_read_as_gammapy_reads_them(tmp_path: Path, order: tuple[str, ...]) -> None:
+    axes = (AXES[0], AXES[1], Axis("detx", AXES[1].edges * 1.1, "deg"))
+    hdu = foreign_hdu(order, axes=axes, cards={"HDUCLAS1": "RESPONSE", "HDUCLAS2": "BKG", "HDUCLAS4": "BKG_3D"})
+    hdu.header.update({"HDUCLAS3": "FULL-ENCLOSURE", "FOVALIGN": "ALTAZ"})
+    path = save(hdu, tmp_path / "a.fits")
+    found = read_background_model(path).rate.data
+    np.testing.assert_array_equal(found, values_of(axes))
+    theirs = pytest.importorskip("gammapy.irf").Background3D.read(path, hdu="BKG")
+    np.testing.assert_array_equal(theirs.data, np.swapaxes(found, 1, 2))
 
 
 def test_ambiguous_order_is_refused(tmp_path: Path) -> None:
@@ -458,12 +470,13 @@ def test_uneven_bins_have_no_image(path: Path) -> None:
 
 
 def test_models_of_hess_dl3_dr1(hess_dl3_dr1: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """50 x 50 x 20 bins, class BKG_3D, no CREF, in the order of 2015."""
+    """50 x 50 x 20 bins, class BKG_3D, no CREF: TDIM is (DETY, DETX, energy)."""
     path = next(iter(sorted((hess_dl3_dr1 / "data").glob("*.fits.gz"))))
     found = read_background_model(path)
     stored = fits.getdata(path, "BKG")
     assert tuple(axis.n_bins for axis in found.axes) == (20, 50, 50)
-    np.testing.assert_array_equal(found.rate.data, stored["BKG"][0] if "BKG" in stored.names else stored["BGD"][0])
+    values = stored["BKG"][0] if "BKG" in stored.names else stored["BGD"][0]
+    np.testing.assert_array_equal(found.rate.data, np.swapaxes(values, 1, 2))
     # Background is brightest in the middle and falls with energy.
     assert found.rate.data[5, 25, 25] > found.rate.data[5, 2, 2]
     assert found.rate.data[2, 25, 25] > found.rate.data[12, 25, 25]

@@ -20,7 +20,7 @@ from gpucube.errors import OptionError, OutputError
 from gpucube.files import fits_bytes
 from gpucube.observations.events import read_observation
 from gpucube.observations.hdus import HduLocation, ObservationFiles
-from gpucube.observations.store import DataStore
+from gpucube.observations.store import DataStore, hess_file
 from gpucube.synthetic import BackgroundDescription, make_test_dataset, make_test_eventlist
 
 OPTIONS: dict[str, Any] = {
@@ -106,6 +106,21 @@ def test_sky_coordinates_come_back(stores: dict[str, Path], tmp_path: Path) -> N
     arcsec = np.hypot((lon - detx) * np.cos(np.deg2rad(dety)), lat - dety) * 3600
     assert arcsec.max() < 1.0
     assert observation.good.all()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_field_aligned_with_right_ascension(scheme: str, tmp_path: Path) -> None:
+    description = BackgroundDescription(trigger_rate=0.5, center=(1.0, -0.5), align="RADEC")
+    make_test_dataset(tmp_path, scheme, 1, description=description, seed=5)
+    path = tmp_path / "data/obs_000001.fits.gz" if scheme == "GADF" else hess_file(tmp_path, 1, "events")
+    with fits.open(path) as hdus:
+        events = hdus["EVENTS"]
+        assert events.header["FOVALIGN"] == "RADEC"
+        if scheme == "GADF":
+            pointing = SkyCoord(events.header["RA_PNT"], events.header["DEC_PNT"], unit="deg")
+            sky = SkyCoord(events.data["RA"], events.data["DEC"], unit="deg").transform_to(pointing.skyoffset_frame())
+            np.testing.assert_allclose(-sky.lon.wrap_at("180d").deg, events.data["DETX"], atol=1e-4)
+            np.testing.assert_allclose(sky.lat.deg, events.data["DETY"], atol=1e-4)
 
 
 def test_headers_say_what_gadf_asks_for(stores: dict[str, Path]) -> None:

@@ -83,6 +83,11 @@ def test_model_is_consistent() -> None:
     np.testing.assert_allclose(model.rate.data * 1200.0 * model.rate.bin_volume, model.counts.data, rtol=1e-14)
 
 
+def test_model_has_the_alignment_of_its_description() -> None:
+    assert make_test_background_model().fov_align == "ALTAZ"
+    assert make_test_background_model(description=replace(DESCRIPTION, align="RADEC")).fov_align == "RADEC"
+
+
 def test_model_of_2015() -> None:
     model = make_test_background_model(sigma=4.0, spectral_index=2.0, trigger_rate=100.0)
     assert model.rate.data.shape == (14, 24, 24)
@@ -116,6 +121,7 @@ def test_mask_leaves_a_quarter_without_exposure() -> None:
         ("center", (0.0, 60.0)),
         ("center", (0.0, math.nan)),
         ("center", (0.0,)),
+        ("align", "GALACTIC"),
     ],
 )
 def test_bad_description_is_refused(name: str, value: Any) -> None:

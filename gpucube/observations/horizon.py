@@ -1,0 +1,135 @@
+"""Where the sky stands over an observatory while an observation lasts.
+
+What changes slowly (precession, nutation, aberration, polar motion) is computed once in the middle of an observation,
+what changes fast, the rotation of the Earth, for each time: within an hour both are right to 0.1 arcsec. It is the
+astrometry of ERFA, which astropy uses, too, without what astropy repeats for each time and each call [1]_.
+
+References
+----------
+.. [1] ERFA, functions ``eraApco13``, ``eraAper`` and ``eraAtioq``, https://github.com/liberfa/erfa
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import astropy.units as u
+import erfa
+import numpy as np
+from astropy.coordinates import EarthLocation
+from astropy.time import Time
+from astropy.utils import iers
+from numpy.typing import NDArray
+
+from gpucube.observations.earth import bundled_earth_orientation
+
+__all__ = ["Horizon"]
+
+WGS84 = 1  # as ERFA counts ellipsoids
+MJD_ZERO = 2400000.5
+# Angle in rad by which the Earth turns in a second of UT1; IAU 2000 resolution B1.8.
+EARTH_RATE = 2 * np.pi * 1.00273781191135448 / 86400
+
+
+@dataclass(frozen=True, eq=False)
+class Horizon:
+    """Astrometry of an observatory.
+
+    Attributes
+    ----------
+    time : float
+        Time in s for which it was computed.
+    astrometry : numpy.ndarray, shape ()
+        Parameters of ERFA, of its dtype ``eraASTROM``.
+    """
+
+    time: float
+    astrometry: np.ndarray
+
+    @classmethod
+    def at(cls, reference: Time, time: float, location: EarthLocation) -> Horizon:
+        """Compute the astrometry for a time.
+
+        Parameters
+        ----------
+        reference : astropy.time.Time
+            Reference time of the observation, in any scale.
+        time : float
+            Time in s after `reference`.
+        location : astropy.coordinates.EarthLocation
+            Location of the observatory.
+
+        Returns
+        -------
+        Horizon
+            Good for hours around that time.
+        """
+        with bundled_earth_orientation():
+            utc = (reference + time * u.s).utc
+            ut1_utc, pole_x, pole_y = _earth_orientation(utc.jd1, utc.jd2)
+            place = erfa.gc2gd(WGS84, np.array([value.to_value(u.m) for value in location.to_geocentric()]))
+            airless = 0.0, 0.0, 0.0, 1.0
+            astrometry, _ = erfa.apco13(utc.jd1, utc.jd2, ut1_utc, *place, pole_x, pole_y, *airless)
+        return cls(time, np.asarray(astrometry))
+
+    def apparent(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Apparent directions of positions on the sky: with aberration, in the frame of the Earth's axis.
+
+        Parameters
+        ----------
+        ra, dec : numpy.ndarray of float64, any shape
+            Positions (ICRS) in rad.
+
+        Returns
+        -------
+        numpy.ndarray of float64, that shape and (3,)
+            Unit vectors (CIRS).
+        """
+        return erfa.s2c(*erfa.atciqz(ra, dec, self.astrometry))
+
+    def matrices(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Rotations from apparent directions to north, east and zenith.
+
+        Parameters
+        ----------
+        times : numpy.ndarray of float64, shape (k,)
+            Times in s, on the clock of `time`.
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (k, 3, 3)
+            Orthogonal matrices; azimuth runs from north to east, so that their determinant is -1.
+        """
+        star = self.astrometry
+        turned = star["eral"] + EARTH_RATE * (times - self.time)
+        zero, one = np.zeros_like(turned), np.ones_like(turned)
+        earth = np.array(
+            [[np.cos(turned), np.sin(turned), zero], [-np.sin(turned), np.cos(turned), zero], [zero, zero, one]]
+        )
+        sx, cx, sy, cy = np.sin(star["xpl"]), np.cos(star["xpl"]), np.sin(star["ypl"]), np.cos(star["ypl"])
+        pole = np.array([[cx, 0, sx], [sx * sy, cy, -cx * sy], [-sx * cy, sy, cx * cy]])
+        sp, cp = star["sphi"], star["cphi"]
+        upright = np.array([[-sp, 0, cp], [0, 1, 0], [cp, 0, sp]])
+        return upright @ pole @ np.moveaxis(earth, -1, 0)
+
+
+def _earth_orientation(jd1: float, jd2: float) -> tuple[float, float, float]:
+    """UT1 - UTC in s and the position of the pole in rad; beyond astropy's table, as at its end."""
+    mjd, ut1_utc, pole_x, pole_y = _earth_table()
+    day = min(max(jd1 - MJD_ZERO + jd2, mjd[0]), mjd[-1])
+    after = min(int(np.searchsorted(mjd, day, side="right")), mjd.size - 1)
+    share = (day - mjd[after - 1]) / (mjd[after] - mjd[after - 1])
+    step = ut1_utc[after] - ut1_utc[after - 1]
+    # A leap second is a step of the difference, not of the Earth.
+    ut1 = ut1_utc[after - 1] + share * (step - np.rint(step))
+    x, y = (values[after - 1] + share * (values[after] - values[after - 1]) for values in (pole_x, pole_y))
+    return float(ut1), float(x), float(y)
+
+
+@lru_cache(maxsize=1)
+def _earth_table() -> tuple[NDArray[np.float64], ...]:
+    """MJD, UT1 - UTC, and position of the pole, of the table that comes with astropy."""
+    table = iers.earth_orientation_table.get()
+    units = {"MJD": u.d, "UT1_UTC": u.s, "PM_x": u.rad, "PM_y": u.rad}
+    return tuple(np.asarray(table[name].to_value(unit), dtype=np.float64) for name, unit in units.items())
