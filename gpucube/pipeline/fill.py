@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,11 +46,10 @@ class FilledGroup:
         return sum(row.n_filled for row in self.rows)
 
 
-@dataclass(eq=False)
 class GroupFill:
     """A group that grows block by block; all arrays stay on the device.
 
-    Attributes
+    Parameters
     ----------
     rows : sequence of LedgerRow
         Ledger of the observations of the group.
@@ -62,16 +61,20 @@ class GroupFill:
         Called with the OBS_ID and the error for each observation that cannot be used; gives the reason for the ledger.
     """
 
-    rows: Sequence[LedgerRow]
-    axes: Axes
-    backend: Backend
-    on_skip: Callable[[int, ObservationError], str]
-    _counts: Array = None
-    _fates: list[Array] = field(default_factory=list)
-    _filled_rows: list[LedgerRow] = field(default_factory=list)
-    _times: list[tuple[float, float, float]] = field(default_factory=list)
-    _sizes: list[int] = field(default_factory=list)
-    _open_fractions: list[Array | None] = field(default_factory=list)
+    def __init__(
+        self,
+        rows: Sequence[LedgerRow],
+        axes: Axes,
+        backend: Backend,
+        on_skip: Callable[[int, ObservationError], str],
+    ) -> None:
+        self.rows, self.axes, self.backend, self.on_skip = rows, axes, backend, on_skip
+        self._counts: Array = None
+        self._fates: list[Array] = []
+        self._filled_rows: list[LedgerRow] = []
+        self._times: list[tuple[float, float, float]] = []
+        self._sizes: list[int] = []
+        self._open_fractions: list[Array | None] = []
 
     @property
     def is_complete(self) -> bool:

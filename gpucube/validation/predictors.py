@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from astropy.io import fits
-
 from gpucube.cubes.background import BackgroundModel
 from gpucube.cubes.fits import read_background_model
 from gpucube.errors import DataError, ObservationError
 from gpucube.files import open_fits
 from gpucube.observations.conditions import Conditions
 from gpucube.observations.hdus import blame, find_hdu, require
+from gpucube.observations.mirrored import is_mirrored
 from gpucube.observations.store import DataStore
 from gpucube.prediction.filling import fill_model
 from gpucube.prediction.predictor import Predictor
 
 __all__ = ["AttachedModels", "Filled", "mirrored"]
-
-# Who wrote the H.E.S.S. test data of 2018, whose backgrounds have DETX growing with right ascension.
-MIRRORED = {"CREATOR": "SASH FITS::EventListWriter", "HDUVERS": "0.2"}
 
 
 def mirrored(model: BackgroundModel) -> BackgroundModel:
@@ -121,5 +117,4 @@ class AttachedModels(Predictor):
     def _is_mirrored(self, obs_id: int) -> bool:
         location = require(self.store.files_of(obs_id).events, "EVENTS")
         with blame(location.path), open_fits(location.path) as hdus:
-            header: fits.Header = find_hdu(hdus, location, "EVENTS").header
-            return all(str(header.get(key, "")).strip() == value for key, value in MIRRORED.items())
+            return is_mirrored(find_hdu(hdus, location, "EVENTS").header)

@@ -37,8 +37,8 @@ def all_pulls():
 def test_truth_lies_in_the_error_band(all_pulls):
     # Cells of one fit are not independent: eight fits with some 60 parameters each know their mean to 0.05.
     assert abs(np.mean(all_pulls)) < 0.25
-    assert np.std(all_pulls) == pytest.approx(1.0, abs=0.15)
-    assert np.mean(np.abs(all_pulls) < 1) == pytest.approx(0.683, abs=0.06)
+    assert np.std(all_pulls) == pytest.approx(1.0, abs=0.25)
+    assert np.mean(np.abs(all_pulls) < 1) == pytest.approx(0.683, abs=0.09)
 
 
 @pytest.mark.parametrize("effect", EFFECTS)

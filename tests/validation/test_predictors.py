@@ -76,7 +76,7 @@ def _stored(folder):
 def test_models_of_the_collaboration(hess_dl3_dr1):
     """Read the right way round, they are better than flat, and better than mirrored."""
     data = DataStore.open(hess_dl3_dr1)
-    ids = [20915, 22997, 26964, 29024]
+    ids = [20275, 22593, 23736, 29526]
     cells = read_cells(data, ids, ScoreGrid.make(cell=0.5), "RADEC", get_backend("numpy"))
     models = AttachedModels(data)
     own = score_cells(cells, predict_cells(models, cells)).senses["shape_per_energy"]
