@@ -106,7 +106,7 @@ def background_hdu(model: BackgroundModel) -> fits.BinTableHDU:
         HDU ``BACKGROUND``.
     """
     # A copy that can be written to
-    return fits.BinTableHDU.fromstring(bytearray(_background_table(model)))
+    return fits.BinTableHDU.fromstring(_background_table(model)).copy()
 
 
 def _background_table(model: BackgroundModel) -> bytes:
