@@ -106,7 +106,8 @@ class RegressionModel:
         Returns
         -------
         BackgroundModel
-            On the host. The rate, per livetime, is the mean over each energy bin at the centre of its pixel; the
+            On the host. The rate, per livetime, is the mean over each energy bin at the centre of its pixel, and over
+            observations under the same conditions, whose rates scatter; the
             statistical error is that of the model, and the scatter of observations under the same conditions
             (header card RUNSCAT, relative) comes on top of it.
 
@@ -123,7 +124,9 @@ class RegressionModel:
         energy, weights = _energy_nodes(axes[0].edges_in("TeV"))
         columns = self._columns(conditions, energy.ravel(), backend)
         logs = log_rate(backend.asarray(self.coefficients), columns, design)
-        spectrum = self.reference * energy**-SPECTRAL_INDEX * weights
+        # The mean of a rate whose logarithm is normally distributed lies above its median.
+        reference = self.reference * float(np.exp(0.5 * self.scatter**2))
+        spectrum = reference * energy**-SPECTRAL_INDEX * weights
         at_nodes = xp.reshape(xp.mean(xp.exp(logs), axis=0), (*energy.shape, -1))
         rate = xp.sum(backend.asarray(spectrum)[:, :, None] * at_nodes, axis=1)
         middle = xp.mean(columns, axis=0)[N_NODES // 2 :: N_NODES, :]

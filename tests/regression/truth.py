@@ -84,6 +84,11 @@ def expected_counts(truth, conditions, axes=AXES, n_nodes=4):
     return conditions.livetime * per_energy * solid
 
 
+def mean_counts(truth, conditions, axes=AXES):
+    """Expected counts on the mean over observations, whose rates scatter."""
+    return expected_counts(truth, conditions, axes) * np.exp(0.5 * truth.scatter**2)
+
+
 def observe(truth, conditions, rng, axes=AXES, open_fractions=None):
     """Counts of observations, whose rates scatter."""
     backend = get_backend("numpy")
