@@ -57,10 +57,16 @@ def event_fates(
 
     Parameters
     ----------
-    energy, position, excluded, edges
-        As for `tally_fates`.
+    energy : array of float32 or float64, shape (n_events,)
+        Energies in TeV; an event that is to count as invalid has NaN.
+    position : tuple of array of float32 or float64, shape (n_events,)
+        Field-of-view coordinates in deg, one for each axis: DETY and DETX, or the offset.
+    excluded : array of bool, shape (n_events,)
+        Whether an event is in an exclusion region.
     cut : array of float64, shape () or (n_events,)
         Energy in TeV below which events are not filled, of all events or of each.
+    edges : tuple of array of float64
+        Edges of the energy and of each coordinate.
 
     Returns
     -------
