@@ -11,7 +11,7 @@ from rich.console import Console
 from benchmarks.table import Row, Settings, environment, print_table, write_json
 
 # Each has a tuple BENCHMARKS of functions from Settings to rows.
-MODULES = ("benchmarks.histogram",)
+MODULES = ("benchmarks.histogram", "benchmarks.exclusion")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,219 @@
+"""Models of real observations with an exclusion region each, against BAccMod: time, and whether they agree.
+
+The observations are the 30 off-source ones of the H.E.S.S. DL3 DR1 in ``$GAMMAPY_DATA``. Each has a region of 0.4 deg
+at 0.7 deg from its pointing; fields overlap, so that some observations see regions of others.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.table import Table
+
+from benchmarks.table import Row, Settings, missing
+from benchmarks.timing import compare, interleaved
+from gpucube.arrays.backend import get_backend
+from gpucube.cubes.axis import Axis
+from gpucube.cubes.background import BackgroundModel
+from gpucube.cubes.fits import read_background_model
+from gpucube.observations.groups import ObservationGroupAxis, ObservationGroups
+from gpucube.observations.regions import ExclusionRegions
+from gpucube.observations.store import DataStore
+from gpucube.pipeline import Settings as ModelSettings
+from gpucube.pipeline import make_models
+from gpucube.pipeline.mask import Mask, field_radius, open_bins
+
+__all__ = ["BENCHMARKS"]
+
+DATA = "hess-dl3-dr1"
+RADIUS, DISTANCE = 0.4, 0.7  # deg
+HALF_WIDTH, PIXELS = 3.0, 30  # deg, of 0.2 deg each: BAccMod rounds edges to 0.001 deg
+ENERGY = Axis.energy(0.1, 80.0, 20)
+ONE_GROUP = ObservationGroups([ObservationGroupAxis("ALT", edges=(0, 90), unit="deg")])
+SECONDS_OF_ALL = 10.0
+# BAccMod takes some 10 s for each.
+COMPARED = 3
+WELL_FILLED = 25
+# So many steps of the rotation in one that BAccMod looks at its regions once: what is left is all else it does.
+NO_STEPS = 1e9
+
+
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """Keep this process on one core, where the system allows it."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def _off_observations(data: Path) -> Table:
+    table = Table.read(data / "obs-index.fits.gz")
+    return table[np.char.strip(np.asarray(table["TARGET_NAME"]).astype(str)) == "Off data"]
+
+
+def _centers(table: Table) -> SkyCoord:
+    """Centre of the region of each observation, in another direction from each pointing."""
+    pointing = SkyCoord(table["RA_PNT"], table["DEC_PNT"], unit="deg")
+    return pointing.directional_offset_by(np.arange(len(table)) * 137.5 * u.deg, DISTANCE * u.deg)
+
+
+def _store(folder: Path, data: Path, table: Table) -> Path:
+    """Data store of some of the observations."""
+    folder.mkdir()
+    table.write(folder / "obs-index.fits.gz")
+    for path in data.iterdir():
+        if path.name != "obs-index.fits.gz":
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
+def _make_models(store: Path, catalog: Path) -> BackgroundModel:
+    settings = ModelSettings(
+        backend="numpy",
+        catalog=str(catalog),
+        mask=True,
+        mask_radius=RADIUS,
+        mask_target=False,
+        energy_edges=tuple(ENERGY.edges.tolist()),
+        fov=HALF_WIDTH,
+        pixels=PIXELS,
+    )
+    with TemporaryDirectory() as folder:
+        summary = make_models(store, Path(folder) / "models", "GADF", settings, ONE_GROUP)
+        assert summary.n_skipped == 0, summary.rows
+        return read_background_model(summary.models[0])
+
+
+def _open_bins(store: DataStore, obs_id: int, regions: ExclusionRegions) -> Callable[[], Any]:
+    """Function that computes the exposure of an observation that has been read."""
+    field = tuple(Axis.field_of_view(name, HALF_WIDTH, PIXELS) for name in ("dety", "detx"))
+    sky, backend = store.read(obs_id, with_sky=True).sky, get_backend("numpy")
+    near = Mask(regions).regions_of(sky, field_radius(field))
+    return lambda: open_bins(sky, near, field, backend)
+
+
+def _all_observations(store: Path, catalog: Path, n: int, repeats: int) -> Row:
+    start = time.perf_counter()
+    _make_models(store, catalog)
+    first = time.perf_counter() - start
+    times, _ = interleaved({"make_models": partial(_make_models, store, catalog)}, repeats)
+    limit = f"{SECONDS_OF_ALL:g} s on one core"
+    times[limit] = [SECONDS_OF_ALL] * repeats
+    work = f"{n} observations with an exclusion region each, 3D"
+    note = f"{times['make_models'][0] / n * 1000:.0f} ms per observation; {first:.1f} s at first call"
+    return compare(work, times, "make_models", limit, goal=1.0, goal_kind="at most", note=note)
+
+
+class _Peer:
+    """BAccMod on observations, with the regions that come near them, as gpucube has them."""
+
+    def __init__(self, library: Any, data: Path, centers: SkyCoord) -> None:
+        data_store = import_module("gammapy.data").DataStore
+        self.library, self.store, self.centers = library, data_store.from_dir(data), centers
+
+    def creator(self, obs_ids: list[int], largest_step: float = 0.5) -> tuple[Any, Any]:
+        """BAccMod's object that makes models, and freshly opened observations for it."""
+        axis, circle = import_module("gammapy.maps").MapAxis, import_module("regions").CircleSkyRegion
+        observations = self.store.get_observations(obs_ids, required_irf=["aeff"])
+        reach = field_radius(tuple(Axis.field_of_view(name, HALF_WIDTH, PIXELS) for name in ("dety", "detx"))) + RADIUS
+        pointings = [observation.get_pointing_icrs(observation.tmid) for observation in observations]
+        near = np.any([self.centers.separation(pointing).deg < reach for pointing in pointings], axis=0)
+        creator = self.library.Grid3DAcceptanceMapCreator(
+            axis.from_edges(ENERGY.edges * u.TeV, name="energy", interp="log"),
+            axis.from_edges(np.linspace(0, HALF_WIDTH, PIXELS // 2 + 1) * u.deg, name="offset"),
+            exclude_regions=[circle(center, RADIUS * u.deg) for center in self.centers[near]],
+            max_fraction_pixel_rotation_fov=largest_step,
+        )
+        return creator, observations
+
+    def seconds(self, obs_id: int, largest_step: float = 0.5) -> float:
+        """Time to make the model of an observation."""
+        creator, observations = self.creator([obs_id], largest_step)
+        start = time.perf_counter()
+        creator.create_model(observations)
+        return time.perf_counter() - start
+
+    def rate(self, obs_ids: list[int]) -> np.ndarray:
+        """Rate in 1 / (s TeV sr), shape (energy, DETY, DETX)."""
+        creator, observations = self.creator(obs_ids)
+        model = creator.create_model(observations)
+        return np.swapaxes(model.quantity.to_value("s-1 TeV-1 sr-1"), 1, 2)
+
+
+def _agreement(model: BackgroundModel, rate: np.ndarray, threshold: float) -> str:
+    """Compare a rate with counts and livetime in bins above all thresholds that have counts and livetime."""
+    assert model.counts is not None
+    assert model.livetime is not None
+    exposure = model.livetime.data * model.rate.bin_volume
+    counts, theirs = model.counts.data, rate * exposure
+    whole = (model.axes[0].edges[:-1] >= threshold)[:, None, None]
+    good = whole & (counts >= WELL_FILLED) & (model.livetime.data > 0.5 * model.livetime.data.max())
+    ratio, pull = theirs[good] / counts[good], (theirs[good] - counts[good]) / np.sqrt(counts[good])
+    return (
+        f"their rate / ours {theirs[good].sum() / counts[good].sum():.4f} in {good.sum()} bins of {WELL_FILLED} and "
+        f"more counts; in a bin it scatters by {np.std(ratio):.3f}, {np.std(pull):.2f} of its Poisson error"
+    )
+
+
+def observations(settings: Settings) -> list[Row]:
+    """All observations within 10 s; single ones and their exposure against BAccMod."""
+    work = "observations with an exclusion region each"
+    data = Path(os.environ.get("GAMMAPY_DATA", "")) / DATA
+    if not (os.environ.get("GAMMAPY_DATA") and data.is_dir()):
+        return [missing(work, "BAccMod", f"no data: set GAMMAPY_DATA to a folder with {DATA}")]
+    table = _off_observations(data)
+    centers = _centers(table)
+    with TemporaryDirectory() as name, _one_core(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        folder = Path(name)
+        catalog = folder / "regions.ecsv"
+        Table([centers.ra.deg, centers.dec.deg], names=["ra", "dec"]).write(catalog)
+        rows = [_all_observations(_store(folder / "all", data, table), catalog, len(table), settings.repeats)]
+        try:
+            peer = _Peer(import_module("baccmod"), data, centers)
+        except ImportError:
+            return [*rows, missing("exposure of an observation", "BAccMod", goal=100.0)]
+        return rows + _against_baccmod(peer, folder, data, table[:: len(table) // COMPARED][:COMPARED], catalog)
+
+
+def _against_baccmod(peer: _Peer, folder: Path, data: Path, table: Table, catalog: Path) -> list[Row]:
+    obs_ids, store = table["OBS_ID"].tolist(), DataStore.open(data, "GADF")
+    regions = ExclusionRegions.around(peer.centers.ra.deg, peer.centers.dec.deg, RADIUS)
+    stores = [_store(folder / str(obs_id), data, table[[i]]) for i, obs_id in enumerate(obs_ids)]
+    ours, theirs, our_exposure, their_exposure = [], [], [], []
+    peer.seconds(obs_ids[0], NO_STEPS)
+    for one, obs_id in zip(stores, obs_ids, strict=True):
+        ours += [median(interleaved({"": partial(_make_models, one, catalog)}, 3)[0][""])]
+        our_exposure += [median(interleaved({"": _open_bins(store, obs_id, regions)}, 5)[0][""])]
+        theirs += [peer.seconds(obs_id)]
+        their_exposure += [theirs[-1] - peer.seconds(obs_id, NO_STEPS)]
+    together = _make_models(_store(folder / "compared", data, table), catalog)
+    threshold = max(store.threshold(obs_id) for obs_id in obs_ids)
+    times = {"make_models": ours, "open_bins": our_exposure, "BAccMod": theirs, "BAccMod's exposure": their_exposure}
+    note = _agreement(together, peer.rate(obs_ids), threshold)
+    return [
+        compare("an observation with exclusion regions, 3D", times, "make_models", "BAccMod", note=note),
+        compare("exposure of an observation", times, "open_bins", "BAccMod's exposure", goal=100.0),
+    ]
+
+
+BENCHMARKS = (observations,)
