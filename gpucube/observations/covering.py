@@ -46,16 +46,18 @@ def circles_over(shape: Any) -> tuple[SkyCoord, Floats]:
     Raises
     ------
     ValueError
-        The shape is larger than that, or has no inside.
+        The shape is larger than that, has no inside, or is nowhere.
     """
-    frame = _middle(shape)
-    box = shape.to_pixel(_tangent_plane(frame, FINE)).bounding_box
+    middle = _middle(shape)
+    if not np.isfinite([middle.ra.deg, middle.dec.deg]).all():
+        raise ValueError(f"its centre is no position: RA {middle.ra.deg} deg, DEC {middle.dec.deg} deg")
+    box = shape.to_pixel(_tangent_plane(middle, FINE)).bounding_box
     low, high = np.array([box.ixmin, box.iymin]) * FINE, np.array([box.ixmax, box.iymax]) * FINE
     longer = float((high - low).max())
     if longer > LARGEST:
         raise ValueError(f"it is {longer:.1f} deg long; shapes that are no circles may be up to {LARGEST:g} deg")
     step = longer / PIXELS
-    plane = _tangent_plane(frame, step)
+    plane = _tangent_plane(middle, step)
     inside, pixels = _draw(shape.to_pixel(plane), low / step, high / step)
     if not _eroded(inside).any():
         raise ValueError(f"it has no inside, or is thinner than {3 * step:.2g} deg")

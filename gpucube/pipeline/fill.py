@@ -24,6 +24,7 @@ __all__ = ["Axes", "FilledGroup", "fill_group", "fov_coordinates"]
 Axes = tuple[Axis, ...]
 Edges = tuple[Array, ...]
 Masked = tuple[Array, Array | None]
+OnSkip = Callable[[int, ObservationError], str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ def fill_group(
     axes: Axes,
     rule: str,
     backend: Backend,
-    on_skip: Callable[[int, ObservationError], str],
+    on_skip: OnSkip,
     on_progress: Callable[[], None] = lambda: None,
     mask: Mask | None = None,
 ) -> FilledGroup:
@@ -121,7 +122,7 @@ def fill_group(
             _add_observation(sums, observation, outside, edges, rule, backend)
             filled_rows.append(replace(row, livetime=observation.livetime, ontime=observation.ontime))
         on_progress()
-    return _collect(sums, filled_rows, axes, edges, rule, backend)
+    return _collect(sums, filled_rows, axes, edges, rule, backend, on_skip)
 
 
 def _add_observation(
@@ -137,12 +138,18 @@ def _add_observation(
     cut = THRESHOLD_RULES[rule].cut(threshold, edges[0])[0]
     fills, tally = tally_fates(energy, position, excluded, cut, edges)
     sums.counts = sums.counts + histogramdd((fillable(energy, fills), *position), edges)
-    sums.tallies.append(tally)
+    sums.tallies.append(backend.xp.concat([tally, _sees_something(tally, fraction, backend)]))
     sums.n_read.append(len(observation.energy))
     sums.livetimes.append(observation.livetime)
     sums.ontimes.append(observation.ontime)
     sums.thresholds.append(observation.threshold)
     sums.open_fractions.append(fraction)
+
+
+def _sees_something(like: Array, fraction: Array | None, backend: Backend) -> Array:
+    """1 if there is exposure in any bin, else 0: a tally more, so that nothing waits for the device."""
+    seen = backend.xp.ones_like(like[:1])
+    return seen if fraction is None else seen * backend.xp.astype(backend.xp.any(fraction > 0), like.dtype)
 
 
 def _coordinates(detx: Array, dety: Array, n_axes: int) -> tuple[Array, ...]:
@@ -176,11 +183,13 @@ def fov_coordinates(observation: Observation, backend: Backend) -> tuple[Array, 
     return sky_to_fov(lon, lat, interpolate_rotation(time, nodes, backend.asarray(rotation.matrices)))
 
 
-def _collect(sums: _Sums, rows: list[LedgerRow], axes: Axes, edges: Edges, rule: str, backend: Backend) -> FilledGroup:
+def _collect(
+    sums: _Sums, rows: list[LedgerRow], axes: Axes, edges: Edges, rule: str, backend: Backend, on_skip: OnSkip
+) -> FilledGroup:
     xp = backend.xp
     total = xp.reshape(xp.sum(sums.counts, dtype=xp.int64), (1,))
     numbers = to_host(xp.concat([total, *sums.tallies]))
-    rows = _with_tallies(rows, sums.n_read, numbers[1:].reshape(-1, len(FATES)))
+    rows = _with_tallies(rows, sums.n_read, numbers[1:].reshape(-1, len(FATES) + 1), on_skip)
     n_filled = sum(row.n_filled for row in rows)
     if int(numbers[0]) != n_filled:
         raise LedgerError(f"cube holds {numbers[0]} counts, but {n_filled} events were filled")
@@ -188,17 +197,23 @@ def _collect(sums: _Sums, rows: list[LedgerRow], axes: Axes, edges: Edges, rule:
     return FilledGroup(Cube(axes, sums.counts), livetime, ontime, rows)
 
 
-def _with_tallies(rows: list[LedgerRow], n_read: list[int], tallies: np.ndarray) -> list[LedgerRow]:
+def _with_tallies(rows: list[LedgerRow], n_read: list[int], tallies: np.ndarray, on_skip: OnSkip) -> list[LedgerRow]:
     remaining = zip(n_read, tallies.tolist(), strict=True)
     result = []
     for row in rows:
         if row.status != "used":
             result.append(row)
             continue
-        number, tally = next(remaining)
+        number, (*tally, seen) = next(remaining)
         fates = {f"n_{fate}": number for fate, number in zip(FATES, tally, strict=True)}
-        result.append(replace(row, n_read=number, **fates))
+        filled = replace(row, n_read=number, **fates)
+        result.append(filled if seen or filled.n_filled else _without_exposure(row, on_skip))
     return result
+
+
+def _without_exposure(row: LedgerRow, on_skip: OnSkip) -> LedgerRow:
+    reason = on_skip(row.obs_id, ObservationError("exclusion regions cover the whole field of view all the time"))
+    return LedgerRow(row.obs_id, row.group_id, "skipped", reason)
 
 
 def _time_cubes(sums: _Sums, axes: Axes, edges: Edges, rule: str, backend: Backend) -> list[Cube]:
@@ -209,7 +224,8 @@ def _time_cubes(sums: _Sums, axes: Axes, edges: Edges, rule: str, backend: Backe
     )
     shape = tuple(axis.n_bins for axis in axes)
     per_energy = xp.sum(xp.reshape(sums.counts, (shape[0], -1)), axis=1)
-    index = spectral_index(per_energy, livetime, threshold, edges[0])
+    seen = [xp.ones_like(livetime[0]) if part is None else xp.mean(part) for part in sums.open_fractions]
+    index = spectral_index(per_energy, livetime * xp.stack(seen) if seen else livetime, threshold, edges[0])
     share = THRESHOLD_RULES[rule].share(threshold, edges[0], index)
     cubes = (exposure_cube(time, share, sums.open_fractions, len(shape) - 1) for time in (livetime, ontime))
     return [Cube(axes, xp.broadcast_to(cube, shape) + 0.0, "s") for cube in cubes]
