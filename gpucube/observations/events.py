@@ -124,6 +124,8 @@ def read_observation(obs_id: int, files: ObservationFiles, align: str = "ALTAZ",
         )
         lon, lat, rotation, sky = _read_directions(events, align, time, intervals, with_sky)
         good = np.ones(len(energy), dtype=bool) if intervals is None or time is None else in_good_time(time, intervals)
+        if sky is not None:  # an event from nowhere may come from a source
+            good = good & np.isfinite(sky.ra) & np.isfinite(sky.dec)
         threshold = threshold_in(hdus, area) if area.path == location.path else read_threshold(files)
         _refuse_unless_any(good & (energy > 0) & np.isfinite(energy) & np.isfinite(lon) & np.isfinite(lat), events.name)
     # What nobody needs is not sent from a worker to the main process.

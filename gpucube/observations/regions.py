@@ -137,7 +137,7 @@ class ExclusionRegions:
 
     @classmethod
     def read(cls, path: str | Path) -> ExclusionRegions:
-        """Read a file of sky regions: DS9, CRTF or FITS.
+        """Read a file of sky regions: DS9 or CRTF.
 
         Parameters
         ----------

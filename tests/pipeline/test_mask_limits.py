@@ -9,6 +9,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.table import Table
 from click.testing import CliRunner
 
@@ -20,7 +21,9 @@ from gpucube.errors import DataError, GpucubeError, ObservationError, OptionErro
 from gpucube.observations.groups import ObservationGroupAxis, ObservationGroups
 from gpucube.pipeline import Settings, Summary, make_models
 from gpucube.synthetic import BackgroundDescription, make_test_dataset
-from tests.stores import edit_events, event_file
+from tests.stores import copy_store, edit_events, event_file
+
+package = pytest.importorskip("regions")
 
 ONE_GROUP = ObservationGroups([ObservationGroupAxis("ALT", edges=(0, 90), unit="deg")])
 # Symmetric, so that half of a ring holds half of its events.
@@ -177,10 +180,48 @@ def test_options_that_make_no_sense(observations: Path) -> None:
         assert isinstance(result.exception, OptionError) or "mask_radius" in result.output
 
 
+def test_events_from_nowhere_are_invalid(observations: Path, tmp_path: Path) -> None:
+    """Whether they come from a source cannot be said, although they have field-of-view coordinates."""
+    store = copy_store(observations, tmp_path / "data")
+
+    def change(hdus: fits.HDUList) -> None:
+        hdus["EVENTS"].data["RA"][:100] = np.nan
+        hdus["EVENTS"].data["DEC"][50:120] = np.nan
+
+    edit_events(event_file(store, 1), change)
+    path = circles(tmp_path / "a.reg", pointings(observations), 0.5)
+    before, after = (
+        run(data, tmp_path / name, mask_regions=path) for name, data in (("a", observations), ("b", store))
+    )
+    assert [row.n_invalid for row in before.rows] == [0] * N_OBS
+    assert [row.n_invalid for row in after.rows] == [120] + [0] * (N_OBS - 1)
+    assert after.rows[0].n_filled < before.rows[0].n_filled
+
+
+def test_events_without_sky_coordinates(tmp_path: Path) -> None:
+    """The naming of 2015: models without a mask, and with one a reason for each observation."""
+    make_test_dataset(tmp_path / "data", "HESS", n_obs=2, description=TRUTH, seed=3)
+    with pytest.raises(GpucubeError, match="no observation is left"):
+        run(tmp_path / "data", tmp_path / "out", mask_target=True)
+    ledger = Table.read(tmp_path / "out" / "bg_event_ledger.ecsv")
+    assert all("exclusion regions need RA and DEC" in reason for reason in ledger["REASON"])
+
+
+def test_same_bytes_with_workers(with_target: Path, tmp_path: Path) -> None:
+    one = run(with_target, tmp_path / "one", mask_target=True)
+    two = run(with_target, tmp_path / "two", mask_target=True, workers=2)
+    assert one.models[0].read_bytes() == two.models[0].read_bytes()
+
+
+def test_regions_from_a_fits_table(observations: Path, tmp_path: Path) -> None:
+    """They are in pixels of an image: refused, and not taken for deg."""
+    path = tmp_path / "a.fits"
+    package.Regions([package.CirclePixelRegion(package.PixCoord(83.0, 22.0), 0.4)]).write(str(path))
+    with pytest.raises(DataError, match="in pixels"):
+        run(observations, tmp_path / "out", mask_regions=path)
+
+
 def test_wobble_mask_without_target(observations: Path, tmp_path: Path) -> None:
-    for number in range(1, N_OBS + 1):
-        path = event_file(observations, number)
-        assert path.exists()
     with pytest.raises(GpucubeError, match="no observation is left"):
         run(observations, tmp_path / "out", wobble_mask=True)
     ledger = Table.read(tmp_path / "out" / "bg_event_ledger.ecsv")
