@@ -19,6 +19,7 @@ MODULES = (
     "benchmarks.histogram",
     "benchmarks.throughput",
     "benchmarks.pipeline",
+    "benchmarks.exclusion",
 )
 
 

@@ -108,6 +108,8 @@ def read_observation(obs_id: int, files: ObservationFiles, align: str = "ALTAZ",
         )
         found = read_directions(EventSource(files, hdus, events, time, intervals), align, with_sky)
         good = np.ones(len(energy), dtype=bool) if intervals is None or time is None else in_good_time(time, intervals)
+        if found.sky is not None:  # an event from nowhere may come from a source
+            good = good & np.isfinite(found.sky.ra) & np.isfinite(found.sky.dec)
         threshold, origin = find_threshold(files, hdus)
         _refuse_unless_any(good & (energy > 0) & np.isfinite(energy) & found.finite, events.name)
     return Observation(

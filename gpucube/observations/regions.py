@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gpucube.errors import DataError, OptionError
 from gpucube.observations.catalog import SourceCatalog
+from gpucube.observations.covering import circles_over
 from gpucube.observations.pointing import FovRotation
 
 __all__ = ["ExclusionRegions", "sample_rotation"]
@@ -136,38 +137,44 @@ class ExclusionRegions:
 
     @classmethod
     def read(cls, path: str | Path) -> ExclusionRegions:
-        """Read a file of sky regions: DS9, CRTF or FITS.
+        """Read a file of sky regions: DS9 or CRTF.
 
         Parameters
         ----------
         path : path-like
-            File with circles in any celestial frame. Texts are passed over.
+            File with circles, ellipses, rectangles, polygons or rings in any celestial frame. Texts are passed over.
 
         Returns
         -------
         ExclusionRegions
-            The circles in the order of the file.
+            The circles in the order of the file; other shapes are covered with circles that reach a little beyond
+            them, see `gpucube.observations.covering`.
 
         Raises
         ------
         OptionError
             The package regions, which reads such files, is not installed.
         DataError
-            The file cannot be read, or has anything but circles on the sky.
+            The file cannot be read, or has anything else: lines, points, shapes in pixels of an image.
         """
         try:
             package = importlib.import_module("regions")
         except ImportError as error:
             raise OptionError(f"{path}: to read region files, install gpucube[regions]") from error
         shapes = [shape for shape in _parse(package, path) if not isinstance(shape, package.TextSkyRegion)]
-        for shape in shapes:
-            _refuse_other_shapes(package, shape, path)
-        centers = [shape.center.icrs for shape in shapes]
-        radii = [shape.radius.to_value(u.deg) for shape in shapes]
         try:
-            return cls.around([c.ra.deg for c in centers], [c.dec.deg for c in centers], radii, str(path))
-        except OptionError as error:
-            raise DataError(str(error), path) from error
+            return sum((cls._of_shape(package, shape, path) for shape in shapes), cls.around([], [], [], str(path)))
+        except (OptionError, ValueError) as error:
+            raise DataError(str(error), path, remedy="cover it with circles") from error
+
+    @classmethod
+    def _of_shape(cls, package: Any, shape: Any, path: str | Path) -> ExclusionRegions:
+        _refuse_other_shapes(package, shape, path)
+        if isinstance(shape, package.CircleSkyRegion):
+            centers, radius = shape.center.icrs, shape.radius.to_value(u.deg)
+        else:
+            centers, radius = circles_over(shape)
+        return cls.around(centers.ra.deg, centers.dec.deg, radius, str(path))
 
     def near(self, lon: float, lat: float, distance: float) -> ExclusionRegions:
         """Keep the circles that come nearer to a position than a distance.
@@ -210,10 +217,10 @@ def _refuse_other_shapes(package: Any, shape: Any, path: str | Path) -> None:
     kind = type(shape).__name__
     if kind.endswith("PixelRegion"):
         raise DataError(f"{kind} is in pixels of an image", path, remedy="save regions in fk5 or icrs")
-    if not isinstance(shape, package.CircleSkyRegion):
-        raise DataError(f"{kind} is not supported; circles are", path, remedy="cover it with circles")
+    if isinstance(shape, (package.PointSkyRegion, package.LineSkyRegion)):
+        raise DataError(f"{kind} has no inside", path, remedy="replace it by a circle")
     if not shape.meta.get("include", True):
-        raise DataError("a circle is marked as excluded ('-')", path, remedy="regions add up: remove the sign")
+        raise DataError(f"{kind} is marked as excluded ('-')", path, remedy="regions add up: remove the sign")
 
 
 def sample_rotation(

@@ -134,13 +134,35 @@ class GroupFill:
         if self._counts is None:
             self._counts = xp.zeros(shape, dtype=xp.int64, device=self.backend.device)
         total = xp.reshape(xp.sum(self._counts, dtype=xp.int64), (1,))
-        numbers = to_host(xp.concat([total, *(xp.reshape(fates, (-1,)) for fates in self._fates)]))
-        rows = _with_fates(self._filled_rows, self._sizes, numbers[1:].reshape(-1, len(FATES)))
+        fates, seen = (xp.reshape(part, (-1,)) for part in (self._all_fates(), self._sees_something()))
+        numbers = to_host(xp.concat([total, fates, seen]))
+        n_fates = len(self._sizes) * len(FATES)
+        tallies, seen = numbers[1 : 1 + n_fates].reshape(-1, len(FATES)), numbers[1 + n_fates :]
+        rows = _with_fates(self._filled_rows, self._sizes, tallies, seen, self.on_skip)
         n_filled = sum(row.n_filled for row in rows)
         if int(numbers[0]) != n_filled:
             raise LedgerError(f"cube holds {numbers[0]} counts, but {n_filled} events were filled")
         livetime, ontime = self._time_cubes(rule)
         return FilledGroup(Cube(self.axes, self._counts), livetime, ontime, rows)
+
+    def _all_fates(self) -> Array:
+        xp = self.backend.xp
+        nothing = xp.zeros((0, len(FATES)), dtype=xp.int64, device=self.backend.device)
+        return xp.concat([nothing, *self._fates])
+
+    def _sees_something(self) -> Array:
+        """For each observation 1 if there is exposure in any bin, else 0."""
+        xp = self.backend.xp
+        nothing = xp.zeros((0,), dtype=xp.int64, device=self.backend.device)
+        one = xp.ones((1,), dtype=xp.int64, device=self.backend.device)
+        flags = [one if part is None else one * xp.astype(xp.any(part > 0), xp.int64) for part in self._open_fractions]
+        return xp.concat([nothing, *flags])
+
+    def _open_time(self, livetime: Array) -> Array:
+        """Livetime of each observation times the part of the field that it saw."""
+        xp = self.backend.xp
+        seen = [xp.ones_like(livetime[0]) if part is None else xp.mean(part) for part in self._open_fractions]
+        return livetime * xp.stack(seen) if seen else livetime
 
     def _time_cubes(self, rule: str) -> list[Cube]:
         """Livetime and ontime that each bin was exposed."""
@@ -149,23 +171,35 @@ class GroupFill:
         times = np.array(self._times, dtype=np.float64).reshape(-1, 3)
         livetime, ontime, threshold = (self.backend.asarray(column) for column in times.T)
         per_energy = xp.sum(xp.reshape(self._counts, (shape[0], -1)), axis=1)
-        index = spectral_index(per_energy, livetime, threshold, edges)
+        index = spectral_index(per_energy, self._open_time(livetime), threshold, edges)
         share = THRESHOLD_RULES[rule].share(threshold, edges, index)
         cubes = (exposure_cube(time, share, self._open_fractions, len(shape) - 1) for time in (livetime, ontime))
         return [Cube(self.axes, xp.broadcast_to(cube, shape) + 0.0, "s") for cube in cubes]
 
 
-def _with_fates(rows: list[LedgerRow], sizes: list[int], tallies: np.ndarray) -> list[LedgerRow]:
-    remaining = zip(sizes, tallies.tolist(), strict=True)
+def _with_fates(
+    rows: list[LedgerRow],
+    sizes: list[int],
+    tallies: np.ndarray,
+    seen: np.ndarray,
+    on_skip: Callable[[int, ObservationError], str],
+) -> list[LedgerRow]:
+    remaining = zip(sizes, tallies.tolist(), seen.tolist(), strict=True)
     result = []
     for row in rows:
         if row.status != "used":
             result.append(row)
             continue
-        size, tally = next(remaining)
+        size, tally, sees_something = next(remaining)
         fates = {f"n_{fate}": number for fate, number in zip(FATES, tally, strict=True)}
-        result.append(replace(row, n_read=size, **fates))
+        filled = replace(row, n_read=size, **fates)
+        result.append(filled if sees_something or filled.n_filled else _without_exposure(row, on_skip))
     return result
+
+
+def _without_exposure(row: LedgerRow, on_skip: Callable[[int, ObservationError], str]) -> LedgerRow:
+    reason = on_skip(row.obs_id, ObservationError("exclusion regions cover the whole field of view all the time"))
+    return LedgerRow(row.obs_id, row.group_id, "skipped", reason)
 
 
 def fov_coordinates(observation: Observation, backend: Backend) -> tuple[Array, Array]:

@@ -129,11 +129,11 @@ def test_read_crtf(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("fk5\ncircle(83,22,0.3)\nellipse(83,22,1,2,30)\n", "EllipseSkyRegion is not supported; circles are"),
-        ("fk5\nbox(83,22,1,1,0)\n", "RectangleSkyRegion"),
-        ("fk5\npolygon(83,22,84,22,84,23)\n", "PolygonSkyRegion"),
-        ("fk5\nannulus(83,22,0.3,0.4)\n", "CircleAnnulusSkyRegion"),
-        ("fk5\npoint(83,22)\n", "PointSkyRegion"),
+        ("fk5\ncircle(83,22,0.3)\nellipse(83,22,20,2,30)\n", "deg long"),
+        ("fk5\nbox(83,22,1,0.001,0)\n", "thinner than"),
+        ("fk5\npoint(83,22)\n", "PointSkyRegion has no inside"),
+        ("fk5\nline(83,22,84,22)\n", "LineSkyRegion has no inside"),
+        ("fk5\n-box(83,22,1,1,0)\n", "marked as excluded"),
         ("image\ncircle(10,20,5)\n", "pixels"),
         ("fk5\n-circle(83,22,0.3)\n", "excluded"),
         ("fk5\ncircle(83,22,0.3)\nvector(83,22,0.3,40)\n", "vector"),

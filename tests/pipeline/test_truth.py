@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from gpucube.cubes.background import BackgroundModel
 from gpucube.cubes.fits import read_background_model
 from gpucube.observations.groups import ObservationGroupAxis, ObservationGroups
 from gpucube.pipeline import Settings, make_models
 from gpucube.synthetic import BackgroundDescription, make_test_dataset
+from tests.stores import edit_events, event_file
 
 ONE_GROUP = ObservationGroups([ObservationGroupAxis("ALT", edges=(0, 90), unit="deg")])
 SETTINGS = Settings(backend="numpy", catalog="none")
@@ -74,7 +76,7 @@ def test_rate_in_the_threshold_bin(rule: str, observations: tuple[Path, np.ndarr
     assert model.livetime.data[cut].max() == pytest.approx(livetime, rel=0.02)
 
 
-@pytest.mark.parametrize("index", [1.6, 3.6])
+@pytest.mark.parametrize("index", [1.6, 2.0, 3.5])
 def test_threshold_bin_of_another_spectrum(index: float, tmp_path: Path) -> None:
     """The share of the cut bin follows the spectrum of the counts, not that of cosmic rays."""
     truth = replace(TRUTH, spectral_index=index, trigger_rate=30.0)
@@ -90,3 +92,31 @@ def test_threshold_bin_of_another_spectrum(index: float, tmp_path: Path) -> None
         (THRESHOLD**p - edges[cut + 1] ** p) / (edges[cut] ** p - edges[cut + 1] ** p) for p in (power, -1.7)
     )
     assert abs(share / fixed - 1) > 0.1
+
+
+@pytest.mark.parametrize("index", [2.0, 3.5])
+def test_thresholds_that_differ_between_observations(index: float, tmp_path: Path) -> None:
+    """Several bins are cut, each by some observations: `share` is right in all of them, `2015` in none."""
+    truth = replace(TRUTH, spectral_index=index)
+    options = {"alt_range": (66.0, 66.1), "n_obs": 5, "threshold": 0.1, "seed": 7}
+    table = make_test_dataset(tmp_path / "data", description=truth, **options)
+    thresholds = np.geomspace(0.17, 0.6, 5)
+    for obs_id, threshold in zip(table["OBS_ID"].tolist(), thresholds.tolist(), strict=True):
+        edit_events(event_file(tmp_path / "data", obs_id), lambda hdus, t=threshold: set_threshold(hdus, t))
+    edges = tuple(np.geomspace(0.1, 10, 7).tolist())
+    ratios, exposed = {}, np.array([])
+    for rule in ("share", "2015"):
+        model = make((tmp_path / "data", np.array([])), tmp_path / rule, threshold=rule, energy_edges=edges)
+        exposure = model.livetime.data.max(axis=(1, 2))
+        expected = truth.expected_counts(model.axes, 66.05, 1.0).sum(axis=(1, 2)) * exposure
+        ratios[rule] = model.counts.data.sum(axis=(1, 2)) / expected
+        exposed = exposure if rule == "share" else exposed
+    cut = np.flatnonzero((exposed > 0) & (exposed < 5 * 1500.0))
+    assert len(cut) == 3
+    assert np.abs(ratios["share"][cut] - 1).max() < 0.02
+    assert (ratios["2015"][cut] < 0.95).all()
+    assert ratios["2015"][cut].min() < 0.5
+
+
+def set_threshold(hdus: fits.HDUList, threshold: float) -> None:
+    hdus["AEFF"].header["LO_THRES"] = threshold
