@@ -23,8 +23,10 @@ from gpucube.observations.conditions import read_conditions
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import DataStore
 from gpucube.pipeline.binning import model_axes, regression_model_axes
-from gpucube.pipeline.blocks import Axes, BlockTask, ObservationTask, block_size, split_into_blocks
+from gpucube.pipeline.blocks import Axes, BlockTask, block_size, split_into_blocks
+from gpucube.pipeline.bootstrap import with_bootstrap_error
 from gpucube.pipeline.count import BlockCounts, Recipe, count_blocks
+from gpucube.pipeline.each import observation_task
 from gpucube.pipeline.fill import FilledGroup, GroupFill
 from gpucube.pipeline.ledger import LedgerRow, ledger_ecsv, ledger_hdu, rows_from_hdu
 from gpucube.pipeline.mask import Mask
@@ -213,7 +215,7 @@ class _Run:
         waiting = {group_id: rows for group_id, rows in groups.items() if group_id not in finished}
         # One stream of blocks for all groups, so that readers do not pause between them.
         for group_id, group in self._fill(waiting, workers):
-            self._finish(group_id, group)
+            self._finish(group_id, group, workers)
             self._keep(group_id, group.rows)
         used = {row.group_id for row in self.rows if row.status == "used"}
         return {group_id: model_file(self.folder, group_id, "table") for group_id in groups if group_id in used}
@@ -235,17 +237,16 @@ class _Run:
                 self._step()
 
     def _count(self, groups: dict[int, list[LedgerRow]], workers: Workers) -> Iterator[BlockCounts]:
-        tasks = [self._task(row) for rows in groups.values() for row in rows]
+        tasks = [observation_task(self.store, row.obs_id, row.group_id) for rows in groups.values() for row in rows]
         size = block_size(sum(task.size for task in tasks), workers.number(), on_device=self.backend.name != "numpy")
-        recipe = Recipe(self.settings.align, self.settings.threshold, self.mask)
         axes = {group_id: self._axes(rows) for group_id, rows in groups.items()}
         parts = split_into_blocks(tasks, size)
         blocks = (BlockTask(part, {task.group_id: axes[task.group_id] for task in part}) for part in parts)
-        return count_blocks(blocks, recipe, workers, self.backend, self.settings.backend)
+        return count_blocks(blocks, self._recipe, workers, self.backend, self.settings.backend)
 
-    def _task(self, row: LedgerRow) -> ObservationTask:
-        size = max(self.store.sizes(row.obs_id), default=0)
-        return ObservationTask(row.obs_id, row.group_id, self.store.files_of(row.obs_id), max(size, 0))
+    @property
+    def _recipe(self) -> Recipe:
+        return Recipe(self.settings.align, self.settings.threshold, self.mask)
 
     def _fit_regression(self, workers: Workers) -> None:
         obs_ids = [row.obs_id for row in self.rows if row.status == "used"]
@@ -289,10 +290,10 @@ class _Run:
         """Files of a model: rings are no image."""
         return ("image", "table") if self.settings.model == "3d" else ("table",)
 
-    def _finish(self, group_id: int, group: FilledGroup) -> None:
+    def _finish(self, group_id: int, group: FilledGroup, workers: Workers) -> None:
         n_used = sum(row.status == "used" for row in group.rows)
         if n_used:
-            self._write(group_id, n_used, group)
+            self._write(group_id, n_used, group, workers)
         else:
             log.warning("group %d (%s): no usable observation, no model", group_id, self.groups.describe(group_id))
 
@@ -311,9 +312,9 @@ class _Run:
         usable = [threshold for threshold in thresholds if 0 < threshold < axes[0].edges[-1]]
         return model_axes(self.settings, len(rows), min(usable)) if usable else axes
 
-    def _write(self, group_id: int, n_used: int, group: FilledGroup) -> None:
+    def _write(self, group_id: int, n_used: int, group: FilledGroup, workers: Workers) -> None:
         settings = self.settings
-        model = self._background(group)
+        model = self._background(group_id, group, workers)
         meta = {
             "GROUP_ID": group_id,
             "GROUP": self.groups.describe(group_id),
@@ -327,7 +328,7 @@ class _Run:
         write_table(model, model_file(self.folder, group_id, "table"), (ledger_hdu(group.rows),))
         log.debug("group %d (%s): %d counts", group_id, self.groups.describe(group_id), group.n_counts)
 
-    def _background(self, group: FilledGroup) -> BackgroundModel:
+    def _background(self, group_id: int, group: FilledGroup, workers: Workers) -> BackgroundModel:
         settings = self.settings
         if self._regression is not None:
             used = [row.obs_id for row in group.rows if row.status == "used"]
@@ -339,6 +340,9 @@ class _Run:
         model = make_background_model(
             group.counts, group.livetime, exposure_time, group.n_counts, self.backend, settings.method
         )
+        if settings.bootstrap:
+            place = self.store, self._recipe, settings, self.backend, workers
+            model = with_bootstrap_error(model, group_id, group, *place, self._step)
         return _on_host(model, settings.align)
 
     def _skip(self, obs_id: int, error: ObservationError) -> str:
@@ -352,7 +356,7 @@ class _Run:
 
     def _step(self) -> None:
         self._done += 1
-        passes = 2 if self.settings.method == REGRESSION else 1
+        passes = 2 if self.settings.method == REGRESSION or self.settings.bootstrap else 1
         self._progress(self._done, passes * sum(map(len, self.members.values())))
 
 

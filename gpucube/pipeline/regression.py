@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from gpucube.arrays.backend import Array, Backend
+from gpucube.arrays.backend import Backend
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.errors import GpucubeError, ObservationError
 from gpucube.observations.conditions import Conditions, read_conditions
-from gpucube.observations.events import Observation
 from gpucube.observations.store import DataStore
-from gpucube.pipeline.blocks import BlockTask, ObservationTask, block_size, split_into_blocks
-from gpucube.pipeline.count import Recipe, count_blocks
+from gpucube.pipeline.count import Recipe
+from gpucube.pipeline.each import count_each
 from gpucube.pipeline.mask import Mask
 from gpucube.pipeline.settings import Settings
 from gpucube.regression.fit import ObservationCounts, fit_regression, regression_axes
@@ -69,13 +68,14 @@ def fit_observations(
     """
     workers = workers or Workers(None, lambda: 1)
     items = []
-    for obs_id, observation, counts, fraction in _count_each(store, obs_ids, settings, backend, mask, workers):
+    recipe = Recipe(settings.align, "share", mask)
+    for one in count_each(store, obs_ids, _axes(settings), recipe, workers, backend, settings.backend):
         try:
-            if isinstance(observation, ObservationError):
-                raise observation
-            items.append(ObservationCounts(read_conditions(store, obs_id), counts, fraction))
+            if isinstance(one.observation, ObservationError):
+                raise one.observation
+            items.append(ObservationCounts(read_conditions(store, one.obs_id), one.counts, one.open_fraction))
         except ObservationError as error:
-            log.debug("observation %d is not part of the regression: %s", obs_id, error)
+            log.debug("observation %d is not part of the regression: %s", one.obs_id, error)
         on_progress()
     if not items:
         raise GpucubeError("no observation is left to fit a regression to")
@@ -92,30 +92,6 @@ def fit_observations(
 
 def _axes(settings: Settings) -> tuple[Axis, Axis, Axis]:
     return regression_axes(settings.energy_edges, settings.fov, settings.pixels)
-
-
-def _count_each(
-    store: DataStore,
-    obs_ids: Sequence[int],
-    settings: Settings,
-    backend: Backend,
-    mask: Mask | None,
-    workers: Workers,
-) -> Iterator[tuple[int, Observation | ObservationError, Array | None, Array | None]]:
-    """Count observations block by block, each as a group of its own: its counts and open fraction, on the device."""
-    axes = _axes(settings)
-    tasks = [
-        ObservationTask(obs_id, number, store.files_of(obs_id), max(0, *store.sizes(obs_id)))
-        for number, obs_id in enumerate(obs_ids)
-    ]
-    size = block_size(sum(task.size for task in tasks), workers.number(), on_device=backend.name != "numpy")
-    blocks = (BlockTask(part, {task.group_id: axes for task in part}) for part in split_into_blocks(tasks, size))
-    recipe = Recipe(settings.align, "share", mask)
-    for block in count_blocks(blocks, recipe, workers, backend, settings.backend):
-        for number, task in enumerate(block.task.observations):
-            arrays = block.counts.get(task.group_id), block.open_fractions[number]
-            counts, fraction = (None if values is None else backend.asarray(values) for values in arrays)
-            yield task.obs_id, block.observations[number], counts, fraction
 
 
 def group_background(

@@ -132,7 +132,7 @@ class RegressionModel:
             rate=Cube(axes, to_host(xp.reshape(rate, shape)), RATE_UNIT),
             error=Cube(axes, to_host(xp.reshape(rate * xp.sqrt(variance), shape)), RATE_UNIT),
             fov_align=self.fov_align,
-            meta={"METHOD": "regression", "RUNSCAT": self.scatter},
+            meta={"METHOD": "regression", "RUNSCAT": self.scatter, "ERRKIND": "COVARIANCE"},
         )
 
     def _columns(self, conditions: Conditions, energy: NDArray[np.float64], backend: Backend) -> Array:
