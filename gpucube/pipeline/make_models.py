@@ -19,7 +19,7 @@ from gpucube.cubes.fits import write_image, write_table
 from gpucube.errors import DataError, GpucubeError, ObservationError, OutputError
 from gpucube.files import open_fits, write_whole
 from gpucube.observations.adaptive import AdaptiveGroups
-from gpucube.observations.conditions import read_conditions
+from gpucube.observations.conditions import Conditions
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import DataStore
 from gpucube.pipeline.binning import model_axes, regression_model_axes
@@ -38,7 +38,7 @@ from gpucube.pipeline.output import (
     write_groups,
     write_observations,
 )
-from gpucube.pipeline.regression import fit_observations, group_background
+from gpucube.pipeline.regression import conditions_or_errors, fit_observations, group_background
 from gpucube.pipeline.select import Selection, open_mask, select_observations
 from gpucube.pipeline.settings import REGRESSION, Settings
 from gpucube.regression.model import REGRESSION_FILE, RegressionModel
@@ -194,6 +194,7 @@ class _Run:
         self.rows = list(selection.rows)
         self._progress, self._done = progress, 0
         self._regression: RegressionModel | None = None
+        self._conditions: dict[int, Conditions] = {}
 
     def check_present_models(self) -> None:
         """Refuse to go on from models of other data or settings, before anything is written."""
@@ -206,6 +207,8 @@ class _Run:
                 raise OutputError(f"{path} was made with other settings or observations; use --overwrite")
 
     def make_all(self, workers: Workers) -> dict[int, Path]:
+        if self.settings.method == REGRESSION:
+            self._read_conditions()
         groups = {group_id: [self.rows[index] for index in indices] for group_id, indices in self.members.items()}
         if self.settings.method == REGRESSION and groups:
             self._fit_regression(workers)
@@ -248,10 +251,27 @@ class _Run:
     def _recipe(self) -> Recipe:
         return Recipe(self.settings.align, self.settings.threshold, self.mask)
 
+    def _read_conditions(self) -> None:
+        """Take observations out of their groups whose conditions are not known: a regression predicts nothing there."""
+        indices = sorted(index for members in self.members.values() for index in members)
+        found = conditions_or_errors(self.store, [self.rows[index].obs_id for index in indices])
+        for index in indices:
+            row = self.rows[index]
+            conditions = found[row.obs_id]
+            if isinstance(conditions, ObservationError):
+                self.rows[index] = replace(row, status="skipped", reason=self._skip(row.obs_id, conditions))
+            else:
+                self._conditions[row.obs_id] = conditions
+        known = {
+            group_id: [index for index in members if self.rows[index].status == "used"]
+            for group_id, members in self.members.items()
+        }
+        self.members = {group_id: members for group_id, members in known.items() if members}
+
     def _fit_regression(self, workers: Workers) -> None:
-        obs_ids = [row.obs_id for row in self.rows if row.status == "used"]
+        conditions = list(self._conditions.values())
         model = fit_observations(
-            self.store, obs_ids, self.settings, self.backend, self.mask, workers, on_progress=self._step
+            self.store, conditions, self.settings, self.backend, self.mask, workers, on_progress=self._step
         )
         model = replace(model, meta=model.meta | {"MASKED": self.mask is not None})
         model.write(self.folder / REGRESSION_FILE)
@@ -331,8 +351,7 @@ class _Run:
     def _background(self, group_id: int, group: FilledGroup, workers: Workers) -> BackgroundModel:
         settings = self.settings
         if self._regression is not None:
-            used = [row.obs_id for row in group.rows if row.status == "used"]
-            conditions = [read_conditions(self.store, obs_id) for obs_id in used]
+            conditions = [self._conditions[row.obs_id] for row in group.rows if row.status == "used"]
             return group_background(
                 self._regression, conditions, group.counts, group.livetime, self.backend, settings.rate_per
             )

@@ -23,14 +23,39 @@ from gpucube.regression.fit import ObservationCounts, fit_regression, regression
 from gpucube.regression.model import RegressionModel
 from gpucube.workers import Workers
 
-__all__ = ["fit_observations", "group_background"]
+__all__ = ["conditions_or_errors", "fit_observations", "group_background"]
 
 log = logging.getLogger(__name__)
 
 
+def conditions_or_errors(store: DataStore, obs_ids: Sequence[int]) -> dict[int, Conditions | ObservationError]:
+    """Read the conditions of observations.
+
+    Parameters
+    ----------
+    store : DataStore
+        Where they are.
+    obs_ids : sequence of int
+        Observations.
+
+    Returns
+    -------
+    dict of int to Conditions or ObservationError
+        Conditions by OBS_ID, or why a regression cannot have the observation: its events alone would be enough for
+        other methods.
+    """
+    found: dict[int, Conditions | ObservationError] = {}
+    for obs_id in obs_ids:
+        try:
+            found[obs_id] = read_conditions(store, obs_id)
+        except ObservationError as error:
+            found[obs_id] = error
+    return found
+
+
 def fit_observations(
     store: DataStore,
-    obs_ids: Sequence[int],
+    conditions: Sequence[Conditions],
     settings: Settings,
     backend: Backend,
     mask: Mask | None = None,
@@ -43,7 +68,7 @@ def fit_observations(
     ----------
     store : DataStore
         Where they are.
-    obs_ids : sequence of int
+    conditions : sequence of Conditions
         Observations; those that cannot be used are left out (whoever fills cubes from them says why).
     settings : Settings
         Of these, `align`, `terms`, `energy_edges`, `fov`, `pixels` and `workers`.
@@ -69,13 +94,13 @@ def fit_observations(
     workers = workers or Workers(None, lambda: 1)
     items = []
     recipe = Recipe(settings.align, "share", mask)
-    for one in count_each(store, obs_ids, _axes(settings), recipe, workers, backend, settings.backend):
-        try:
-            if isinstance(one.observation, ObservationError):
-                raise one.observation
-            items.append(ObservationCounts(read_conditions(store, one.obs_id), one.counts, one.open_fraction))
-        except ObservationError as error:
-            log.debug("observation %d is not part of the regression: %s", one.obs_id, error)
+    obs_ids = [item.obs_id for item in conditions]
+    counted = count_each(store, obs_ids, _axes(settings), recipe, workers, backend, settings.backend)
+    for item, one in zip(conditions, counted, strict=True):
+        if isinstance(one.observation, ObservationError):
+            log.debug("observation %d is not part of the regression: %s", one.obs_id, one.observation)
+        else:
+            items.append(ObservationCounts(item, one.counts, one.open_fraction))
         on_progress()
     if not items:
         raise GpucubeError("no observation is left to fit a regression to")
