@@ -35,13 +35,13 @@ from gpucube.validation.validate import Validation, choose_observations, validat
 __all__ = ["MODELS", "BAccModModels", "baccmod_fit", "main"]
 
 EDGE = 2.5
-#: Rings or squares in the field of view, energy bins from 0.1 to 80 TeV, and the most livetime in s of a zenith bin.
+#: Bins from the pointing to 2.5 deg, energy bins from 0.1 to 80 TeV, and the least livetime in s of a zenith bin.
 MODELS: dict[str, dict[str, Any]] = {
-    "radial": {"radial": True, "rings": 6, "n_energy": 24, "livetime": 3600.0, "interpolate": "linear"},
-    "radial-log": {"radial": True, "rings": 6, "n_energy": 24, "livetime": 3600.0, "interpolate": "log"},
-    "radial-wide": {"radial": True, "rings": 6, "n_energy": 12, "livetime": 7200.0, "interpolate": "log"},
-    "3d": {"radial": False, "rings": 6, "n_energy": 24, "livetime": 3600.0, "interpolate": "linear"},
-    "3d-coarse": {"radial": False, "rings": 5, "n_energy": 12, "livetime": 7200.0, "interpolate": "linear"},
+    "radial": {"radial": True, "rings": 6, "n_energy": 24, "livetime": 3600.0},
+    "radial-wide": {"radial": True, "rings": 6, "n_energy": 12, "livetime": 7200.0},
+    "radial-wider": {"radial": True, "rings": 6, "n_energy": 24, "livetime": 10800.0},
+    "3d": {"radial": False, "rings": 6, "n_energy": 24, "livetime": 3600.0},
+    "3d-wide": {"radial": False, "rings": 5, "n_energy": 12, "livetime": 7200.0},
 }
 
 
@@ -92,10 +92,11 @@ class BAccModModels(Predictor):
         return BackgroundModel(rate, fov_align=model.fov_align)
 
 
-def baccmod_fit(
-    data: Path, radial: bool, rings: int, n_energy: int, livetime: float, interpolate: str, per_ontime: bool
-) -> Fit:
+def baccmod_fit(data: Path, radial: bool, rings: int, n_energy: int, livetime: float, per_ontime: bool) -> Fit:
     """Way to make models with BAccMod.
+
+    Its linear interpolation in cos(zenith) is taken: that of logarithms overflows beyond the outer bins where one of
+    them is empty.
 
     Parameters
     ----------
@@ -109,8 +110,6 @@ def baccmod_fit(
         Energy bins from 0.1 to 80 TeV.
     livetime : float
         Least livetime in s of a bin of the zenith angle.
-    interpolate : {"linear", "log"}
-        How to go from bin to bin.
     per_ontime : bool
         See `BAccModModels`.
 
@@ -128,7 +127,6 @@ def baccmod_fit(
         MapAxis.from_energy_bounds(0.1 * u.TeV, 80 * u.TeV, nbin=n_energy),
         MapAxis.from_bounds(0 * u.deg, EDGE * u.deg, nbin=rings, name="offset"),
         cos_zenith_binning_parameter_value=livetime,
-        interpolation_zenith_type=interpolate,
     )
     observations = Observations.from_dir(data)
 
