@@ -9,7 +9,6 @@ import numpy as np
 from astropy.io import fits
 
 from gpucube.attach.dl3 import compressed, file_bytes, join, signed, split, with_background
-from gpucube.attach.gammapy import rates_at_centers
 from gpucube.attach.ledger import AttachRow
 from gpucube.attach.normalise import normalised
 from gpucube.attach.orient import as_mirrored
@@ -24,6 +23,7 @@ from gpucube.observations.hdus import blame, find_hdu, require
 from gpucube.observations.mirrored import is_mirrored
 from gpucube.observations.store import DataStore
 from gpucube.pipeline.mask import Mask
+from gpucube.prediction.centers import rates_at_centers
 from gpucube.prediction.filling import fill_model
 from gpucube.prediction.predictor import Predictor
 

@@ -12,13 +12,13 @@ from gpucube.arrays.backend import get_backend
 from gpucube.arrays.rate import METHODS
 from gpucube.cli.app import backend_option, cli, level_option, print_astropy_table, progress_bar
 from gpucube.cli.grouping import grouping_options, groups_from_options
-from gpucube.cli.make_models import EnergyBins
+from gpucube.cli.make_models import EnergyBins, TermNames
 from gpucube.cubes.background import ALIGNMENTS
 from gpucube.errors import OptionError
 from gpucube.observations.group_by import groups_by
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import SCHEMES, DataStore
-from gpucube.pipeline.settings import Settings
+from gpucube.pipeline.settings import REGRESSION, Settings
 from gpucube.plots import require_matplotlib
 from gpucube.prediction.groups import INTERPOLATIONS
 from gpucube.prediction.opening import open_predictor
@@ -26,7 +26,7 @@ from gpucube.report.validation import validation_notes, validation_tables, write
 from gpucube.validation.cells import read_cells
 from gpucube.validation.folds import models_fit
 from gpucube.validation.grid import ScoreGrid
-from gpucube.validation.predictors import AttachedModels, Filled
+from gpucube.validation.predictors import AsAttached, AttachedModels
 from gpucube.validation.tables import worst
 from gpucube.validation.validate import (
     Validation,
@@ -69,10 +69,16 @@ class Range(click.ParamType[tuple[float, float]]):
 )
 @click.option(
     "--method",
-    type=click.Choice(list(METHODS)),
+    type=click.Choice([*METHODS, REGRESSION]),
     default="default",
     show_default=True,
     help="With --cross-validate: recipe.",
+)
+@click.option(
+    "--terms",
+    type=TermNames(),
+    metavar="NAME,...",
+    help="With --cross-validate: terms of a regression, see make-models.",
 )
 @click.option(
     "--threshold",
@@ -148,6 +154,7 @@ def validate_command(paths: tuple[Path, ...], **options: Any) -> None:
       gpucube validate models/bg_cube_model_group0_table.fits.gz DATA --energy-range 0.25,20 --max-offset 2
       gpucube validate --attached $GAMMAPY_DATA/hess-dl3-dr1 --out report
       gpucube validate --cross-validate 5 --method mayer2015 --group-by ALT:0,45,60,90 DATA
+      gpucube validate --cross-validate 5 --method regression --terms +dead_time DATA
       gpucube validate models DATA --catalog none --only 'TARGET_NAME=Off data'
     """
     if options["out"] is not None:
@@ -166,7 +173,9 @@ def validate_command(paths: tuple[Path, ...], **options: Any) -> None:
             fit = models_fit(settings, Path(folder), groups, options["interpolate"])
             result = validate_by_folds(options["method"], fit, store, cells, options["n_folds"], step)
     else:
-        predictor = AttachedModels(store) if model is None else Filled(open_predictor(model, options["interpolate"]))
+        predictor = (
+            AttachedModels(store) if model is None else AsAttached(open_predictor(model, options["interpolate"]))
+        )
         training = None if model is None else training_observations(model)
         name = str(model or "backgrounds of the files")
         with progress_bar("observations") as step:
@@ -192,6 +201,7 @@ def _model_and_data(paths: tuple[Path, ...], attached: bool, n_folds: int | None
 def _settings(options: dict[str, Any]) -> Settings:
     names = (
         "method",
+        "terms",
         "threshold",
         "align",
         "fov",

@@ -25,7 +25,8 @@ class Predictor(ABC):
         Returns
         -------
         BackgroundModel
-            On the host, rate per livetime, whatever the models were stored as; NaN where nothing is known.
+            On the host, mean rate of each bin per livetime, whatever the models were stored as; NaN where nothing is
+            known.
 
         Raises
         ------

@@ -2,13 +2,13 @@
 
 from gpucube.validation.folds import Fit, cross_validate, make_folds, models_fit
 from gpucube.validation.grid import ScoreGrid
-from gpucube.validation.predictors import AttachedModels, Filled
+from gpucube.validation.predictors import AsAttached, AttachedModels
 from gpucube.validation.scores import Score, Scores, score_cells
 from gpucube.validation.validate import Validation, choose_observations, validate, validate_by_folds
 
 __all__ = [
+    "AsAttached",
     "AttachedModels",
-    "Filled",
     "Fit",
     "Score",
     "ScoreGrid",

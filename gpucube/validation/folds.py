@@ -27,7 +27,7 @@ from gpucube.prediction.opening import open_predictor
 from gpucube.prediction.predictor import Predictor
 from gpucube.validation.cells import ObservedCells
 from gpucube.validation.predict import predict_cells
-from gpucube.validation.predictors import Filled
+from gpucube.validation.predictors import AsAttached
 
 __all__ = ["TARGET_DISTANCE", "Fit", "cross_validate", "find_targets", "make_folds", "models_fit"]
 
@@ -107,7 +107,7 @@ def cross_validate(
     Parameters
     ----------
     fit : function (DataStore, sequence of int) -> Predictor
-        Makes models from the observations of these OBS_ID.
+        Makes models from the observations of these OBS_ID; see `predict_cells` for what it returns.
     store : DataStore
         Observations.
     cells : ObservedCells
@@ -162,6 +162,6 @@ def models_fit(
     def fit(store: DataStore, obs_ids: Sequence[int]) -> Predictor:
         out = Path(mkdtemp(prefix="models-", dir=folder))
         make_models(store.select(obs_ids), out, settings=settings, groups=groups)
-        return Filled(open_predictor(out, interpolate))
+        return AsAttached(open_predictor(out, interpolate))
 
     return fit

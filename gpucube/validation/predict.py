@@ -59,7 +59,8 @@ def predict_cells(predictor: Predictor, cells: ObservedCells) -> Array:
     Parameters
     ----------
     predictor : Predictor
-        Models.
+        Models with rates at the centres of bins, as Gammapy reads them: `gpucube.validation.AttachedModels`, or
+        others in `gpucube.validation.AsAttached`.
     cells : ObservedCells
         The observations.
 
@@ -95,7 +96,7 @@ def expected_counts(
     Parameters
     ----------
     model : BackgroundModel
-        Rate per livetime.
+        Rate per livetime at the centres of bins.
     grid : ScoreGrid
         The cells.
     conditions : Conditions

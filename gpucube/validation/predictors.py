@@ -12,10 +12,11 @@ from gpucube.observations.conditions import Conditions
 from gpucube.observations.hdus import blame, find_hdu, require
 from gpucube.observations.mirrored import is_mirrored
 from gpucube.observations.store import DataStore
+from gpucube.prediction.centers import rates_at_centers
 from gpucube.prediction.filling import fill_model
 from gpucube.prediction.predictor import Predictor
 
-__all__ = ["AttachedModels", "Filled", "mirrored"]
+__all__ = ["AsAttached", "AttachedModels", "mirrored"]
 
 
 def mirrored(model: BackgroundModel) -> BackgroundModel:
@@ -40,13 +41,13 @@ def mirrored(model: BackgroundModel) -> BackgroundModel:
 
 
 @dataclass(frozen=True, eq=False)
-class Filled(Predictor):
-    """Models with a rate everywhere, as `gpucube attach` writes them.
+class AsAttached(Predictor):
+    """Models as `gpucube attach` writes them: a rate everywhere, and that at the centres of bins.
 
     Attributes
     ----------
     predictor : Predictor
-        Models that may not know all cells.
+        Models with mean rates of bins, that may not know all cells.
     """
 
     predictor: Predictor
@@ -62,7 +63,7 @@ class Filled(Predictor):
         Returns
         -------
         BackgroundModel
-            What is predicted, filled by `gpucube.prediction.filling.fill_model`.
+            What is predicted, filled by `gpucube.prediction.filling.fill_model`; rates at the centres of bins.
 
         Raises
         ------
@@ -70,7 +71,7 @@ class Filled(Predictor):
             The models say nothing about such an observation.
         """
         try:
-            return fill_model(self.predictor.predict(conditions))[0]
+            return rates_at_centers(fill_model(self.predictor.predict(conditions))[0])
         except DataError as error:
             raise ObservationError(error.problem, error.path, error.hdu, error.column, error.remedy) from error
 
@@ -98,7 +99,7 @@ class AttachedModels(Predictor):
         Returns
         -------
         BackgroundModel
-            Its model, per livetime, the right way round.
+            Its model, per livetime, the right way round; Gammapy reads its rates as those at the centres of bins.
 
         Raises
         ------

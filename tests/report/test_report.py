@@ -81,6 +81,16 @@ def test_cross_validate(store):
     assert "too good" not in output
 
 
+def test_cross_validate_a_regression(store):
+    output = run(
+        *("validate", "--cross-validate", 2, store, "--catalog", "none", "--cell", "1", "--bins-per-decade", "2"),
+        *("--method", "regression", "--terms", "spectrum,zenith,radial", "--group-by", "ALT:0,90"),
+        *("--energy-bins", "0.2,30,8", "--pixels", 8, "--fov", 3),
+    )
+    assert "scores of regression" in output
+    assert "models were made 2 times" in output
+
+
 def test_compare(models, tmp_path):
     output = run("compare", models / "default", models / "mayer2015", "--out", tmp_path / "out")
     assert "group 1" in output
@@ -97,6 +107,7 @@ def test_compare(models, tmp_path):
         (("M", "DATA", "--attached"), "give DATA only"),
         (("DATA", "--attached", "--cross-validate", "3"), "either --attached or --cross-validate"),
         (("M", "DATA", "--energy-range", "3"), "two numbers"),
+        (("DATA", "--cross-validate", "3", "--method", "regression", "--terms", "colour"), "colour"),
     ],
 )
 def test_usage(arguments, message):

@@ -16,7 +16,7 @@ from gpucube.synthetic.model import make_test_background_model
 from gpucube.validation.cells import read_cells
 from gpucube.validation.grid import ScoreGrid
 from gpucube.validation.predict import predict_cells
-from gpucube.validation.predictors import AttachedModels, Filled, mirrored
+from gpucube.validation.predictors import AsAttached, AttachedModels, mirrored
 from gpucube.validation.scores import score_cells
 from gpucube.validation.validate import choose_observations, training_observations, validate
 from tests.stores import copy_store
@@ -44,11 +44,11 @@ class Holed(Predictor):
 def test_holes_are_filled(store):
     conditions = read_conditions(DataStore.open(store), 1)
     model = make_test_background_model(apply_mask=True)
-    filled = Filled(Holed(model)).predict(conditions)
+    filled = AsAttached(Holed(model)).predict(conditions)
     assert (filled.rate.data > 0).all()
     nothing = replace(model, rate=model.rate.with_data(np.full_like(model.rate.data, np.nan)))
     with pytest.raises(ObservationError, match="no positive rate"):
-        Filled(Holed(nothing)).predict(conditions)
+        AsAttached(Holed(nothing)).predict(conditions)
 
 
 def test_attached_rate_is_per_livetime(store, tmp_path):
@@ -104,7 +104,9 @@ def test_training_observations(store, tmp_path):
     assert training_observations(summary.models[0]) == {1, 2, 5}
     write_table(make_test_background_model(), tmp_path / "other.fits")
     assert training_observations(tmp_path / "other.fits") is None
-    result = validate("x", Filled(Holed(read_background_model(summary.models[0]))), data, [2, 3, 5], training={1, 2, 5})
+    result = validate(
+        "x", AsAttached(Holed(read_background_model(summary.models[0]))), data, [2, 3, 5], training={1, 2, 5}
+    )
     assert result.seen == [2, 5]
 
 

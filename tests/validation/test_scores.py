@@ -16,6 +16,7 @@ from gpucube.prediction.predictor import Predictor
 from gpucube.validation.cells import read_cells
 from gpucube.validation.grid import ScoreGrid
 from gpucube.validation.predict import expected_counts, predict_cells
+from gpucube.validation.predictors import AsAttached
 from gpucube.validation.scores import score_cells
 from gpucube.validation.tables import by_cell, by_energy, by_observation, by_offset, by_quadrant, score_table, worst
 from tests.validation.truth import AXES, TRUTH, Truth, make_known_store
@@ -60,6 +61,19 @@ def test_prediction_is_the_integral_of_the_truth(cells):
         altitude = float(conditions.altitude.mean())
         exact = TRUTH.expected_counts(GRID.axes, altitude, conditions.livetime, conditions.threshold) * GRID.inside
         np.testing.assert_allclose(found[number], exact, rtol=0.006)
+
+
+def test_mean_rates_of_wide_bins_predict_the_truth(cells):
+    """Mean rates read as if they were those at the centres of bins are 5 % too many counts."""
+    coarse = Truth(axes=(Axis.energy(0.1, 100.0, 9), *AXES[1:]))
+    exact = sum(
+        TRUTH.expected_counts(GRID.axes, float(c.altitude.mean()), c.livetime, c.threshold) * GRID.inside
+        for c in cells.conditions
+    ).sum(axis=(1, 2))
+    found, unread = (to_host(predict_cells(m, cells)).sum(axis=(0, 2, 3)) for m in (AsAttached(coarse), coarse))
+    np.testing.assert_allclose(found, exact, rtol=0.02)
+    assert found.sum() == pytest.approx(exact.sum(), rel=0.005)
+    assert unread.sum() > 1.04 * exact.sum()
 
 
 def test_truth_has_all_the_skill(scores):

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from gpucube.attach.gammapy import center_over_mean, interpolated, rates_at_centers
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.cubes.fits import background_hdu
+from gpucube.prediction.centers import center_over_mean, interpolated, rates_at_centers
 
 EDGES = np.array([0.1, 0.25, 0.5, 1.3, 4.0, 9.0])
 
