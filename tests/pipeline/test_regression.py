@@ -10,9 +10,9 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 from click.testing import CliRunner
+from gpucube.attach.gammapy import rates_at_centers
 
 from gpucube.attach import attach_models
-from gpucube.attach.gammapy import rates_at_centers
 from gpucube.cli import cli
 from gpucube.cubes.fits import read_background_model
 from gpucube.errors import GpucubeError, OptionError, OutputError
