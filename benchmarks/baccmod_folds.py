@@ -127,6 +127,8 @@ def baccmod_fit(data: Path, radial: bool, rings: int, n_energy: int, livetime: f
         MapAxis.from_energy_bounds(0.1 * u.TeV, 80 * u.TeV, nbin=n_energy),
         MapAxis.from_bounds(0 * u.deg, EDGE * u.deg, nbin=rings, name="offset"),
         cos_zenith_binning_parameter_value=livetime,
+        # How finely exclusion regions are followed: there are none, and 0.1 s, the default, takes most of the time.
+        time_resolution=60 * u.s,
     )
     observations = Observations.from_dir(data)
 
