@@ -15,10 +15,11 @@ from gpucube.cli.grouping import grouping_options, groups_from_options
 from gpucube.cli.make_models import EnergyBins
 from gpucube.cubes.background import ALIGNMENTS
 from gpucube.errors import OptionError
+from gpucube.files import make_folder
 from gpucube.observations.group_by import groups_by
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import SCHEMES, DataStore
-from gpucube.pipeline.settings import Settings
+from gpucube.pipeline.settings import REGRESSION, Settings
 from gpucube.plots import require_matplotlib
 from gpucube.prediction.groups import INTERPOLATIONS
 from gpucube.prediction.opening import open_predictor
@@ -69,7 +70,7 @@ class Range(click.ParamType[tuple[float, float]]):
 )
 @click.option(
     "--method",
-    type=click.Choice(list(METHODS)),
+    type=click.Choice([*METHODS, REGRESSION]),
     default="default",
     show_default=True,
     help="With --cross-validate: recipe.",
@@ -84,6 +85,7 @@ class Range(click.ParamType[tuple[float, float]]):
 @click.option(
     "--align",
     type=click.Choice(ALIGNMENTS, case_sensitive=False),
+    metavar="[ALTAZ|RADEC]",
     default="ALTAZ",
     show_default=True,
     help="With --cross-validate: orientation.",
@@ -104,6 +106,7 @@ class Range(click.ParamType[tuple[float, float]]):
 @click.option(
     "--scheme",
     type=click.Choice([*SCHEMES, "auto"], case_sensitive=False),
+    metavar="[HESS|GADF|auto]",
     default="auto",
     show_default=True,
     help="How files of DATA are named.",
@@ -148,10 +151,12 @@ def validate_command(paths: tuple[Path, ...], **options: Any) -> None:
       gpucube validate models/bg_cube_model_group0_table.fits.gz DATA --energy-range 0.25,20 --max-offset 2
       gpucube validate --attached $GAMMAPY_DATA/hess-dl3-dr1 --out report
       gpucube validate --cross-validate 5 --method mayer2015 --group-by ALT:0,45,60,90 DATA
+      gpucube validate --cross-validate 5 --method regression DATA
       gpucube validate models DATA --catalog none --only 'TARGET_NAME=Off data'
     """
     if options["out"] is not None:
         require_matplotlib()
+        make_folder(options["out"])
     groups = groups_from_options(options)
     model, data = _model_and_data(paths, options["attached"], options["n_folds"])
     store = DataStore.open(data, options["scheme"])
@@ -208,7 +213,10 @@ def _settings(options: dict[str, Any]) -> Settings:
 def _only(texts: tuple[str, ...]) -> ObservationGroups | None:
     if not texts:
         return None
-    groups = groups_by(texts)
+    try:
+        groups = groups_by(texts)
+    except OptionError as error:
+        raise OptionError(str(error).replace("--group-by", "--only", 1)) from error
     if not isinstance(groups, ObservationGroups):
         raise OptionError("--only takes edges or values of a column")
     return groups

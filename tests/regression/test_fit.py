@@ -35,8 +35,9 @@ def all_pulls():
 
 
 def test_truth_lies_in_the_error_band(all_pulls):
-    # Cells of one fit are not independent: these six fits are worth a few dozen pulls. Of 24 fits of 60 observations the
-    # mean is 0.06, the width 1.07 and the share within the band 68 %; of 24 fits of 25 observations 0.11, 1.05, 65 %.
+    # Cells of one fit are not independent: these six fits are worth a few dozen pulls. Of 24 fits of 60 observations
+    # the mean is 0.06, the width 1.07 and the share within the band 68 %; of 24 fits of 25 observations 0.11, 1.05,
+    # 65 %.
     assert abs(np.mean(all_pulls)) < 0.45
     assert np.std(all_pulls) == pytest.approx(1.0, abs=0.25)
     assert np.mean(np.abs(all_pulls) < 1) == pytest.approx(0.683, abs=0.1)
