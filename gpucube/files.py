@@ -16,7 +16,16 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from gpucube.errors import DataError, OutputError
 
-__all__ = ["GZIP_MAGIC", "PARTIAL_SUFFIX", "compressed", "fits_bytes", "named_errors", "open_fits", "write_whole"]
+__all__ = [
+    "GZIP_MAGIC",
+    "PARTIAL_SUFFIX",
+    "compressed",
+    "fits_bytes",
+    "make_folder",
+    "named_errors",
+    "open_fits",
+    "write_whole",
+]
 
 PARTIAL_SUFFIX = ".gpucube-partial"
 GZIP_MAGIC = b"\x1f\x8b"
@@ -32,6 +41,29 @@ READ_ERRORS = (
     zlib.error,
     fits.VerifyError,
 )
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder to write to, if it is not there.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder.
+
+    Raises
+    ------
+    OutputError
+        It cannot be made, or nothing may be written to it.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; name a folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror or error}; name another folder") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder}: nothing may be written to this folder; name another one")
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -157,5 +189,7 @@ def named_errors(path: Path) -> Iterator[None]:
     except IsADirectoryError as error:
         raise DataError("is a folder, not a FITS file", path) from error
     except READ_ERRORS as error:
+        if "No SIMPLE card" in str(error):
+            raise DataError("is no FITS file", path) from error
         problem = f"cannot be read as FITS: {type(error).__name__}: {error}"
         raise DataError(problem, path, remedy="is it damaged? copy it again") from error

@@ -8,10 +8,13 @@ import numpy as np
 
 from gpucube.cubes.background import BackgroundModel
 from gpucube.cubes.fits import read_background_model
+from gpucube.errors import DataError
 from gpucube.observations.columns import column_values
 from gpucube.observations.store import DataStore
+from gpucube.pipeline.output import model_tables
+from gpucube.regression.model import REGRESSION_FILE, RegressionModel, is_regression_file, read_regression_model
 
-__all__ = ["describe_folder", "describe_model", "describe_store"]
+__all__ = ["describe_file", "describe_folder", "describe_model", "describe_regression", "describe_store"]
 
 META_WORDS = {
     "GROUP_ID": "group",
@@ -36,15 +39,71 @@ def describe_folder(path: Path) -> dict[str, str]:
     dict of str to str
         Facts by name.
     """
-    models = sorted(path.glob("bg_cube_model_group*_table.fits.gz"), key=lambda found: (len(found.name), found.name))
+    models = model_tables(path)
     if not models:
         return describe_store(DataStore.open(path))
     facts = {"kind": "background models", "models": f"{len(models)}"}
-    for found in models:
+    if (path / REGRESSION_FILE).exists():
+        facts[REGRESSION_FILE] = _fitted(read_regression_model(path / REGRESSION_FILE))
+    for _, found in sorted(models.items()):
         model = read_background_model(found)
         counts = 0 if model.counts is None else model.counts.quantity.value.sum()
         facts[found.name] = f"{model.meta.get('GROUP', '')}: {counts:,.0f} counts"
     return facts
+
+
+def describe_file(path: Path) -> dict[str, str]:
+    """Describe a background model or a regression.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        FITS file.
+
+    Returns
+    -------
+    dict of str to str
+        Facts by name.
+
+    Raises
+    ------
+    DataError
+        The file is missing, or neither of the two.
+    """
+    if not path.exists():
+        raise DataError("no such file or folder", path, remedy="check the path")
+    if is_regression_file(path):
+        return describe_regression(read_regression_model(path))
+    return describe_model(read_background_model(path))
+
+
+def describe_regression(model: RegressionModel) -> dict[str, str]:
+    """Describe a regression.
+
+    Parameters
+    ----------
+    model : RegressionModel
+        The regression.
+
+    Returns
+    -------
+    dict of str to str
+        Facts by name.
+    """
+    scales = model.scales
+    facts = {"kind": "regression", "orientation (FOVALIGN)": model.fov_align, "rate per": "LIVETIME"}
+    facts |= {META_WORDS[name]: str(value) for name, value in model.meta.items() if name in META_WORDS}
+    facts["fit"] = _fitted(model)
+    facts["energy"] = f"{scales.energy_low:.4g} to {scales.energy_high:.4g} TeV"
+    facts["DETX, DETY"] = f"-{scales.offset:.4g} to {scales.offset:.4g} deg"
+    facts["scatter between observations"] = f"{model.scatter:.1%}"
+    facts |= {f"mean of {name}": f"{value:.4g}" for name, value in scales.means.items()}
+    facts["terms"] = ", ".join(term.name for term in model.terms)
+    return facts
+
+
+def _fitted(model: RegressionModel) -> str:
+    return f"{len(model.effects)} observations, {model.freedom.sum():.0f} effective parameters"
 
 
 def describe_store(store: DataStore) -> dict[str, str]:

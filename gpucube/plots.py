@@ -61,7 +61,7 @@ def plot_model(model: BackgroundModel, folder: str | Path, stem: str) -> list[Pa
     Returns
     -------
     list of pathlib.Path
-        The pictures: rate images for all energy bins, and the rate and counts against energy.
+        The pictures: rate images for all energy bins, but for a radial model, and the rate and counts against energy.
 
     Raises
     ------
@@ -69,7 +69,10 @@ def plot_model(model: BackgroundModel, folder: str | Path, stem: str) -> list[Pa
         Matplotlib is not installed.
     """
     rate = _exposed_rate(model)
-    figures = {"images": _draw_images(model, rate), "spectra": _draw_spectra(model, rate)}
+    figures = {"spectra": _draw_spectra(model, rate)}
+    # A radial model has no images: its spectra in rings say all.
+    if len(model.axes) == 3:
+        figures = {"images": _draw_images(model, rate)} | figures
     paths = []
     for name, figure in figures.items():
         path = Path(folder) / f"{stem}_{name}.png"
@@ -217,9 +220,11 @@ def _scientific(value: float) -> str:
 
 
 def _rings(cube: Cube) -> dict[str, np.ndarray]:
-    """Bins of each ring, shape (n_dety, n_detx), by its name; without the rings that the cube has no bins in."""
-    lat, lon = (axis.centers * axis.unit.to(u.rad) for axis in cube.axes[1:])
-    offset = np.rad2deg(np.arccos(np.cos(lat)[:, None] * np.cos(lon)))
+    """Bins of each ring, in the shape of an image or of the offset, by its name; without rings that have no bins."""
+    positions = [axis.centers * axis.unit.to(u.rad) for axis in cube.axes[1:]]
+    offset = np.rad2deg(positions[0])
+    if len(positions) == 2:
+        offset = np.rad2deg(np.arccos(np.cos(positions[0])[:, None] * np.cos(positions[1])))
     rings = {
         f"{center - RING_HALF_WIDTH:g}° – {center + RING_HALF_WIDTH:g}°" if center else f"< {RING_HALF_WIDTH:g}°": (
             offset >= center - RING_HALF_WIDTH
@@ -267,7 +272,7 @@ def _draw_rates(panel: Axes, model: BackgroundModel, rate: np.ndarray) -> None:
 
 
 def _draw_counts(panel: Axes, cube: Cube) -> None:
-    counts = cube.quantity.value.sum(axis=(1, 2))
+    counts = cube.quantity.value.reshape(cube.axes[0].n_bins, -1).sum(axis=1)
     panel.stairs(counts, cube.axes[0].edges_in("TeV"), lw=1.5, label=f"{int(counts.sum()):,} events")
     panel.set_ylabel("counts per energy bin")
     panel.legend()

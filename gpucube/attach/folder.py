@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 
 from gpucube.cubes.fits import CREATOR
 from gpucube.errors import OutputError
-from gpucube.files import write_whole
+from gpucube.files import make_folder, write_whole
 
 __all__ = ["INDEX", "LEDGER", "MANIFEST", "OBS_INDEX", "prepare_folder"]
 
@@ -35,8 +35,7 @@ def prepare_folder(folder: Path, files: list[str], *, overwrite: bool) -> None:
     OutputError
         A file is in the way that no earlier run has written, or one that has and `overwrite` is not set.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; name a folder")
+    make_folder(folder)
     manifest = folder / MANIFEST
     own = _own_files(manifest)
     if own and not overwrite:
@@ -44,7 +43,6 @@ def prepare_folder(folder: Path, files: list[str], *, overwrite: bool) -> None:
     in_the_way = [file for file in files if (folder / file).exists() and file not in own]
     if in_the_way:
         raise OutputError(f"{folder / in_the_way[0]} is in the way: move it, or name another folder")
-    folder.mkdir(parents=True, exist_ok=True)
     for file in own:
         (folder / file).unlink(missing_ok=True)
     write_whole(manifest, "\n".join([f"{MARK}({CREATOR})", *sorted(files), ""]).encode())

@@ -57,8 +57,8 @@ class AttachSettings:
         for name, allowed in (("interpolate", INTERPOLATIONS), ("normalise", NORMALISATIONS)):
             if getattr(self, name) not in allowed:
                 raise OptionError(f"{name} is {getattr(self, name)!r}; choose from {', '.join(allowed)}")
-        if self.time_step is not None and not self.time_step > 0:
-            raise OptionError(f"time_step is {self.time_step} s; it must be positive")
+        if self.time_step is not None and not self.time_step >= 1:
+            raise OptionError(f"time_step is {self.time_step} s; it must be at least 1")
         if self.norm_range is not None and not 0 <= self.norm_range[0] < self.norm_range[1]:
             raise OptionError(f"norm_range is {self.norm_range} TeV; give the lower end first")
         if self.norm_range is not None and self.normalise == "none":

@@ -38,6 +38,7 @@ class EnergyRange(click.ParamType[tuple[float, float]]):
 @click.option(
     "--scheme",
     type=click.Choice(["auto", "GADF"], case_sensitive=False),
+    metavar="[auto|GADF]",
     default="auto",
     show_default=True,
     help="How the files in DATA are named.",

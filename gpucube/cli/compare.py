@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gpucube.cli.app import cli, level_option, print_astropy_table
+from gpucube.files import make_folder
 from gpucube.plots import require_matplotlib
 from gpucube.report.comparison import write_comparison
 from gpucube.validation.compare import compare_sets, comparison_table
@@ -32,6 +33,7 @@ def compare(first: Path, second: Path, out: Path | None) -> None:
     """
     if out is not None:
         require_matplotlib()
+        make_folder(out)
     comparisons, notes = compare_sets(first, second)
     if any(comparison.is_resampled for comparison in comparisons):
         notes.append("the bins of the second models differ: their rates were averaged over those of the first")

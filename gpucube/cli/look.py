@@ -9,8 +9,12 @@ import click
 from gpucube.arrays.backend import backend_statuses
 from gpucube.cli.app import USER_BACKENDS, cli, level_option, new_table, print_table
 from gpucube.cubes.fits import read_background_model
-from gpucube.inspection import describe_folder, describe_model
+from gpucube.errors import DataError
+from gpucube.files import make_folder
+from gpucube.inspection import describe_file, describe_folder
+from gpucube.pipeline.output import model_tables
 from gpucube.plots import plot_model
+from gpucube.regression.model import is_regression_file
 
 __all__ = ["backends", "info", "make_pictures", "plot"]
 
@@ -19,14 +23,14 @@ __all__ = ["backends", "info", "make_pictures", "plot"]
 @click.argument("path", type=click.Path(path_type=Path))
 @level_option
 def info(path: Path) -> None:
-    """Say what is in a data store or a folder of models, or in a background model (a FITS file).
+    """Say what is in a data store, a folder of models, a background model or a regression (FITS files).
 
     \b
     Examples:
       gpucube info $GAMMAPY_DATA/hess-dl3-dr1
       gpucube info models/bg_cube_model_group21_table.fits.gz
     """
-    facts = describe_folder(path) if path.is_dir() else describe_model(read_background_model(path))
+    facts = describe_folder(path) if path.is_dir() else describe_file(path)
     table = new_table(str(path), "", "")
     table.show_header = False
     for name, value in facts.items():
@@ -47,12 +51,25 @@ def info(path: Path) -> None:
 def plot(model: Path, out: Path) -> None:
     """Make pictures of a background model: an image for each energy bin, and spectra.
 
+    MODEL is a file, or a folder of models, which are all drawn.
+
     \b
-    Example:
+    Examples:
+      gpucube plot models --out pictures
       gpucube plot models/bg_cube_model_group21_table.fits.gz --out pictures
     """
-    for picture in make_pictures(model, out):
-        click.echo(picture)
+    for path in _models(model):
+        for picture in make_pictures(path, out):
+            click.echo(picture)
+
+
+def _models(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = model_tables(path)
+    if not found:
+        raise DataError("no models (bg_cube_model_group*_table.fits.gz) in this folder", path)
+    return [found[group_id] for group_id in sorted(found)]
 
 
 @cli.command()
@@ -73,6 +90,9 @@ def backends() -> None:
 
 def make_pictures(path: Path, folder: Path) -> list[Path]:
     """Make all pictures of a model file."""
+    if is_regression_file(path):
+        remedy = "draw the models of groups beside it: bg_cube_model_group*_table.fits.gz"
+        raise DataError("a regression is no single image", path, remedy=remedy)
     model = read_background_model(path)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return plot_model(model, folder, path.name.partition(".fits")[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gpucube.cubes.background import ALIGNMENTS
 from gpucube.errors import OptionError
 from gpucube.observations.store import SCHEMES
 from gpucube.pipeline.make_models import Summary, make_models
-from gpucube.pipeline.settings import MODELS, RATE_PER, REGRESSION, Settings
+from gpucube.pipeline.settings import MODELS, MOST_BINS, RATE_PER, REGRESSION, Settings
 from gpucube.regression.terms import terms_named
 
 __all__ = ["make_models_command", "print_summary"]
@@ -46,11 +47,17 @@ class EnergyBins(EnergyEdges):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         """Turn text into edges."""
         numbers = super().convert(value, param, ctx)
-        if len(numbers) != 3 or not 0 < numbers[0] < numbers[1] or numbers[2] < 1 or numbers[2] != int(numbers[2]):
-            self.fail(
-                f"{value!r} is not a lowest and a highest energy in TeV and a number, such as 0.1,100,24", param, ctx
-            )
+        if not self._make_sense(numbers):
+            problem = f"is not a lowest and a highest energy in TeV and a number up to {MOST_BINS}"
+            self.fail(f"{value!r} {problem}, such as 0.1,100,24", param, ctx)
         return tuple(Axis.energy(numbers[0], numbers[1], int(numbers[2])).edges.tolist())
+
+    @staticmethod
+    def _make_sense(numbers: tuple[float, ...]) -> bool:
+        if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+            return False
+        low, high, number = numbers
+        return 0 < low < high and 1 <= number <= MOST_BINS and number == int(number)
 
 
 class TermNames(click.ParamType[tuple[str, ...]]):
@@ -191,4 +198,15 @@ def print_summary(summary: Summary) -> None:
     statuses = [row.status for row in summary.rows]
     numbers = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
     n_read, n_filled = sum(row.n_read for row in summary.rows), sum(row.n_filled for row in summary.rows)
-    click.echo(f"{len(statuses)} observations: {numbers}; {n_read:,} events read, {n_filled:,} filled")
+    click.echo(
+        f"{len(statuses)} observations: {numbers}; {n_read:,} events read, {n_filled:,} filled{_not_filled(summary)}"
+    )
+
+
+def _not_filled(summary: Summary) -> str:
+    """What became of the events that are in no model."""
+    reasons = ("invalid", "excluded", "below_threshold", "outside_energy", "outside_fov")
+    words = {"below_threshold": "below the threshold", "outside_energy": "outside the energy bins"}
+    words["outside_fov"] = "outside the field of view"
+    numbers = {reason: sum(getattr(row, f"n_{reason}") for row in summary.rows) for reason in reasons}
+    return "".join(f", {number:,} {words.get(reason, reason)}" for reason, number in numbers.items() if number)

@@ -15,6 +15,7 @@ from gpucube.cli.grouping import grouping_options, groups_from_options
 from gpucube.cli.make_models import EnergyBins, TermNames
 from gpucube.cubes.background import ALIGNMENTS
 from gpucube.errors import OptionError
+from gpucube.files import make_folder
 from gpucube.observations.group_by import groups_by
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import SCHEMES, DataStore
@@ -90,6 +91,7 @@ class Range(click.ParamType[tuple[float, float]]):
 @click.option(
     "--align",
     type=click.Choice(ALIGNMENTS, case_sensitive=False),
+    metavar="[ALTAZ|RADEC]",
     default="ALTAZ",
     show_default=True,
     help="With --cross-validate: orientation.",
@@ -110,6 +112,7 @@ class Range(click.ParamType[tuple[float, float]]):
 @click.option(
     "--scheme",
     type=click.Choice([*SCHEMES, "auto"], case_sensitive=False),
+    metavar="[HESS|GADF|auto]",
     default="auto",
     show_default=True,
     help="How files of DATA are named.",
@@ -159,6 +162,7 @@ def validate_command(paths: tuple[Path, ...], **options: Any) -> None:
     """
     if options["out"] is not None:
         require_matplotlib()
+        make_folder(options["out"])
     groups = groups_from_options(options)
     model, data = _model_and_data(paths, options["attached"], options["n_folds"])
     store = DataStore.open(data, options["scheme"])
@@ -218,7 +222,10 @@ def _settings(options: dict[str, Any]) -> Settings:
 def _only(texts: tuple[str, ...]) -> ObservationGroups | None:
     if not texts:
         return None
-    groups = groups_by(texts)
+    try:
+        groups = groups_by(texts)
+    except OptionError as error:
+        raise OptionError(str(error).replace("--group-by", "--only", 1)) from error
     if not isinstance(groups, ObservationGroups):
         raise OptionError("--only takes edges or values of a column")
     return groups

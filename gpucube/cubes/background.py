@@ -17,6 +17,8 @@ from gpucube.cubes.cube import Cube
 
 __all__ = ["ALIGNMENTS", "RATE_UNIT", "BackgroundModel", "axes_2015", "make_background_model"]
 
+# What RATEPER may say
+RATE_TIMES = ("LIVETIME", "ONTIME")
 ALIGNMENTS = ("ALTAZ", "RADEC")
 RATE_UNIT = u.Unit("s-1 TeV-1 sr-1")
 

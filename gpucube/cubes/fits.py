@@ -20,7 +20,7 @@ from astropy.io import fits
 from gpucube._version import __version__
 from gpucube.arrays.backend import to_host
 from gpucube.cubes.axis import AXIS_NAMES, RADIAL_AXIS_NAMES, Axis
-from gpucube.cubes.background import ALIGNMENTS, RATE_UNIT, BackgroundModel
+from gpucube.cubes.background import ALIGNMENTS, RATE_TIMES, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.errors import DataError, OptionError
 from gpucube.files import compressed, fits_bytes, open_fits, write_whole
@@ -173,7 +173,7 @@ def read_background_model(path: str | Path) -> BackgroundModel:
     Raises
     ------
     DataError
-        The file is no background model, or the order of its axes is ambiguous.
+        The file is no background model, the order of its axes is ambiguous, or a rate is negative or infinite.
     """
     path = Path(path)
     with open_fits(path) as hdus:
@@ -184,12 +184,12 @@ def read_background_model(path: str | Path) -> BackgroundModel:
             for name in ("ERROR", "COUNTS", "LIVETIME")
         )
         return BackgroundModel(
-            rate=_read_cube(hdu, column, path),
+            rate=_possible(_read_cube(hdu, column, path), hdu.name, column, path),
             counts=counts,
             livetime=livetime,
             error=error,
             fov_align=_read_alignment(hdu, path),
-            rate_per=hdu.header.get("RATEPER", "LIVETIME" if column == COLUMN_2015 else "ONTIME"),
+            rate_per=_read_rate_per(hdu, column, path),
             meta=_read_meta(hdus, hdu),
         )
 
@@ -323,6 +323,24 @@ def _axis_order(
             f"add the keyword CREF{number} that GADF defines",
         )
     return fitting[0]
+
+
+def _possible(rate: Cube, hdu: str, column: str, path: Path) -> Cube:
+    """The rate, in which NaN is no exposure."""
+    values = np.asarray(rate.data)
+    wrong = (values < 0) | np.isinf(values)
+    if wrong.any():
+        problem = f"{wrong.sum()} of {wrong.size} cells have a negative or infinite rate, such as {values[wrong][0]}"
+        raise DataError(problem, path, hdu, column, "make the model again")
+    return rate
+
+
+def _read_rate_per(hdu: fits.BinTableHDU, column: str, path: Path) -> str:
+    default = "LIVETIME" if column == COLUMN_2015 else "ONTIME"
+    rate_per = str(hdu.header.get("RATEPER", default)).strip().upper()
+    if rate_per not in RATE_TIMES:
+        raise DataError(f"RATEPER is {rate_per!r}; known are {', '.join(RATE_TIMES)}", path, hdu.name, "RATEPER")
+    return rate_per
 
 
 def _read_alignment(hdu: fits.BinTableHDU, path: Path) -> str:

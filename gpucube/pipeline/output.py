@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from gpucube.cubes.fits import CREATOR
 from gpucube.errors import OutputError
-from gpucube.files import PARTIAL_SUFFIX, fits_bytes, write_whole
+from gpucube.files import PARTIAL_SUFFIX, fits_bytes, make_folder, write_whole
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.table import ObservationTable
 from gpucube.regression.model import REGRESSION_FILE
@@ -79,9 +79,7 @@ def prepare_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
     OutputError
         There are models and neither is asked for, or a file in the way is not by gpucube.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; name a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     fixed = (OBSERVATIONS, GROUPED_OBSERVATIONS, GROUPS, LEDGER, REGRESSION_FILE)
     present = sorted(path for path in folder.iterdir() if path.name in fixed or MODEL.fullmatch(path.name))
     if present and not (overwrite or resume):

@@ -15,11 +15,14 @@ from gpucube.cubes.background import ALIGNMENTS
 from gpucube.errors import OptionError
 from gpucube.regression.terms import terms_named
 
-__all__ = ["MODELS", "RATE_PER", "REGRESSION", "Settings"]
+__all__ = ["MODELS", "MOST_BINS", "RATE_PER", "REGRESSION", "Settings"]
 
 RATE_PER = ("livetime", "ontime")
 MODELS = ("3d", "2d")
 REGRESSION = "regression"
+
+# Along an axis: what is above is a slip of the pen, and would take all memory.
+MOST_BINS = 1000
 
 # What a model does not depend on, or by way of its observations and regions alone
 NOT_OF_THE_MODEL = {
@@ -138,8 +141,10 @@ class Settings:
             raise OptionError(f"mask_radius is {self.mask_radius} deg; it must be above 0 and at most 180")
         if self.fov is not None and not 0 < self.fov < 90:
             raise OptionError(f"fov is {self.fov} deg; it must be above 0 and below 90")
-        if self.pixels is not None and self.pixels < 1:
-            raise OptionError(f"pixels is {self.pixels}; it must be at least 1")
+        if self.pixels is not None and not 1 <= self.pixels <= MOST_BINS:
+            raise OptionError(f"pixels is {self.pixels}; it must be at least 1 and at most {MOST_BINS}")
+        if self.energy_edges is not None and len(self.energy_edges) > MOST_BINS + 1:
+            raise OptionError(f"there are {len(self.energy_edges) - 1} energy bins; at most {MOST_BINS} make sense")
         if self.terms is not None:
             object.__setattr__(self, "terms", tuple(self.terms))
             terms_named(self.terms)

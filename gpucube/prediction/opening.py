@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from gpucube.errors import DataError
 from gpucube.prediction.groups import GroupModels
 from gpucube.prediction.predictor import Predictor
@@ -38,12 +40,16 @@ def open_predictor(path: str | Path, interpolate: str = "none", leave_out_target
         There is no such file or folder, or it has no models.
     """
     path = Path(path)
-    regression = path / REGRESSION_FILE if path.is_dir() else path
-    if is_regression_file(regression):
+    regression = path / REGRESSION_FILE
+    # A damaged one is an error: the models of groups beside it must not serve in its place without a word.
+    if regression.exists():
         return RegressionPredictor.open(regression)
+    if is_regression_file(path):
+        return RegressionPredictor.open(path)
     if path.is_dir():
         return GroupModels.open(path, interpolate, leave_out_target)
     if not path.exists():
         raise DataError("no such file or folder", path, remedy="name a folder of models, or a model file")
-    read_rate(path)
+    if not (np.nan_to_num(read_rate(path).rate.data) > 0).any():
+        raise DataError("the model has no positive rate", path, column="BKG", remedy="make it of more observations")
     return SingleModel(path)

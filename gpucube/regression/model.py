@@ -85,6 +85,8 @@ class RegressionModel:
         low, high, offset = self.scales.energy_low, self.scales.energy_high, self.scales.offset
         n_energy = max(1, round(BINS_PER_DECADE * float(np.log10(high / low))))
         n_pixels = 2 * round(offset / PIXEL)
+        # Gammapy cannot tell the axes of a cube apart that has as many bins in energy as in DETY.
+        n_pixels += n_pixels == n_energy
         dety, detx = (Axis.field_of_view(name, offset, n_pixels) for name in ("dety", "detx"))
         return Axis.energy(low, high, n_energy), dety, detx
 
@@ -306,6 +308,11 @@ def _finite(value: object, key: str, path: Path) -> float:
 
 
 def _check(model: RegressionModel, path: Path) -> None:
+    for hdu, column in (("COEFFICIENTS", "coefficients"), ("COVARIANCE", "covariance"), ("EFFECTS", "effects")):
+        values = np.array(list(model.effects.values())) if column == "effects" else getattr(model, column)
+        if wrong := np.count_nonzero(~np.isfinite(values)):
+            problem = f"{wrong} of {values.size} {column} are no finite numbers"
+            raise DataError(problem, path, hdu, remedy="fit the regression again")
     zero = np.zeros(1)
     design = make_design(zero, zero, model.terms, model.scales, get_backend("numpy"))
     n = design.k.size
@@ -314,11 +321,5 @@ def _check(model: RegressionModel, path: Path) -> None:
         raise DataError(problem, path, "COEFFICIENTS", "VALUE", "use the version of gpucube that wrote it")
     if model.covariance.shape != (n, n):
         raise DataError(f"shape {model.covariance.shape} where there are {n} coefficients", path, "COVARIANCE")
-    for hdu, column, values in (
-        ("COEFFICIENTS", "VALUE", model.coefficients),
-        ("COVARIANCE", None, model.covariance),
-    ):
-        if not np.isfinite(values).all():
-            raise DataError("not all are finite numbers", path, hdu, column)
     if model.fov_align not in ALIGNMENTS:
         raise DataError(f"FOVALIGN is {model.fov_align!r}", path, MARK, "FOVALIGN")

@@ -48,5 +48,6 @@ def cell_text(name: str, value: Any) -> str:
     """
     if isinstance(value, (float, np.floating)):
         number = float(value)
-        return format(number, FORMATS.get(name, ",.0f" if abs(number) >= 1000 else ".4g")) if number == number else "–"
+        own = ",.0f" if 1000 <= abs(number) < 1e9 else ".4g"
+        return format(number, FORMATS.get(name, own)) if number == number else "–"
     return f"{value:,}" if isinstance(value, np.integer) and not name.endswith("ID") else str(value).replace("_", " ")

@@ -8,8 +8,7 @@ from pathlib import Path
 from astropy.table import Table
 
 from gpucube.cubes.fits import CREATOR
-from gpucube.errors import OutputError
-from gpucube.files import write_whole
+from gpucube.files import make_folder, write_whole
 from gpucube.report.page import Section, html_page
 from gpucube.report.pictures import validation_pictures
 from gpucube.validation.tables import by_cell, by_energy, by_observation, by_offset, by_quadrant, score_table, worst
@@ -172,10 +171,7 @@ def write_files(folder: Path, files: dict[str, bytes]) -> list[Path]:
     OutputError
         The folder cannot be made or written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror or error}") from error
+    make_folder(folder)
     for name, content in files.items():
         write_whole(folder / name, content)
     return [folder / name for name in files]

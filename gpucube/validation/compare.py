@@ -10,7 +10,7 @@ from astropy.table import Table, vstack
 from numpy.typing import NDArray
 
 from gpucube.cubes.axis import Axis
-from gpucube.cubes.background import RATE_UNIT, BackgroundModel
+from gpucube.cubes.background import FLOOR_2015, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.cubes.fits import read_background_model
 from gpucube.errors import DataError
@@ -50,8 +50,8 @@ class Comparison:
 
     @property
     def both(self) -> NDArray[np.bool_]:
-        """Cells in which both rates are known and positive."""
-        return (np.nan_to_num(self.first) > 0) & (np.nan_to_num(self.second) > 0)
+        """Cells in which both rates are known and above the floor of 2015; what averaging leaves below is no rate."""
+        return (np.nan_to_num(self.first) > FLOOR_2015) & (np.nan_to_num(self.second) > FLOOR_2015)
 
     @property
     def ratio(self) -> Values:

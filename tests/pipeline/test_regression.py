@@ -10,7 +10,6 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 from click.testing import CliRunner
-from gpucube.attach.gammapy import rates_at_centers
 
 from gpucube.attach import attach_models
 from gpucube.cli import cli
@@ -20,6 +19,7 @@ from gpucube.observations.conditions import Conditions, read_conditions
 from gpucube.observations.groups import ObservationGroupAxis, ObservationGroups
 from gpucube.observations.store import DataStore
 from gpucube.pipeline import Settings, make_models
+from gpucube.prediction.centers import rates_at_centers
 from gpucube.prediction.opening import open_predictor
 from gpucube.prediction.regression import RegressionPredictor
 from gpucube.regression.model import REGRESSION_FILE, RegressionModel, read_regression_model
