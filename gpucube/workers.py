@@ -9,10 +9,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event as EventType
+from typing import Any
 
 from gpucube.errors import GpucubeError
 
@@ -125,7 +127,8 @@ def process_pool(workers: int) -> Iterator[Executor]:
     """
     # Not forked: a CUDA context does not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent, initargs=(os.getpid(),)) as executor:
+    stopped = context.Event()
+    with _Pool(workers, context, initializer=_begin, initargs=(os.getpid(), stopped)) as executor:
         try:
             _start_all(executor, workers)
             yield executor
@@ -135,6 +138,7 @@ def process_pool(workers: int) -> Iterator[Executor]:
                 "if __name__ == '__main__', or with one worker"
             ) from error
         except BaseException:
+            stopped.set()
             executor.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -151,7 +155,25 @@ def _start_all(executor: Executor, workers: int) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end_with_parent(parent: int) -> None:
+class _Pool(ProcessPoolExecutor):
+    """Processes that begin nothing new once they are to stop: what is on its way to them cannot be cancelled."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return super().submit(_unless_stopped, fn, *args, **kwargs)
+
+
+# Set in each worker as it starts.
+_stopped: list[EventType] = []
+
+
+def _unless_stopped(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    if _stopped and _stopped[0].is_set():
+        raise CancelledError
+    return function(*args, **kwargs)
+
+
+def _begin(parent: int, stopped: EventType) -> None:
+    _stopped[:] = [stopped]
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 

@@ -94,7 +94,8 @@ def require(location: HduLocation | None, kind: str) -> HduLocation:
     """
     if location is None:
         problem = f"the index names no {kind} HDU for this observation, or several"
-        raise ObservationError(problem, remedy="correct the HDU index")
+        remedy = "correct the HDU index"
+        raise ObservationError(problem, remedy=f"{remedy}, or run gpucube attach" if kind == "BKG" else remedy)
     return location
 
 

@@ -312,6 +312,10 @@ class _Run:
 
     def _finish(self, group_id: int, group: FilledGroup, workers: Workers) -> None:
         n_used = sum(row.status == "used" for row in group.rows)
+        if n_used and not group.n_counts:
+            log.warning(
+                "group %d (%s): its model is empty, no event is in it", group_id, self.groups.describe(group_id)
+            )
         if n_used:
             self._write(group_id, n_used, group, workers)
         else:

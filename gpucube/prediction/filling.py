@@ -47,7 +47,10 @@ def fill_model(model: BackgroundModel) -> tuple[BackgroundModel, int]:
     """
     rate = np.asarray(model.rate.data, dtype=np.float64)
     if not ((rate > 0) & np.isfinite(rate)).any():
-        raise DataError("the model has no positive rate", column="BKG", remedy="make it of more observations")
+        name = model.meta.get("BKGMODEL") or f"group {model.meta.get('GROUP_ID', '?')}"
+        raise DataError(
+            f"the model of {name} has no positive rate", column="BKG", remedy="make it of more observations"
+        )
     filled = fill_rate(rate, model.axes[0].edges_in("TeV"))
     n_filled = int(np.count_nonzero(filled != rate))
     return replace(model, rate=model.rate.with_data(filled), floor=None), n_filled

@@ -76,7 +76,7 @@ def regression_axes(
     if energy_edges is not None:
         energy = Axis("energy", np.array(energy_edges), energy.unit)
     half_width = fov or FOV
-    n_pixels = pixels or 2 * round(half_width / PIXEL)
+    n_pixels = pixels or max(1, 2 * round(half_width / PIXEL))
     dety, detx = (Axis.field_of_view(name, half_width, n_pixels) for name in ("dety", "detx"))
     return energy, dety, detx
 
@@ -174,7 +174,10 @@ def _energy_range(
     """First bin above any threshold, and the end of the last that has counts."""
     filled = np.flatnonzero(per_energy)
     if not filled.size:
-        raise OptionError("no counts to fit a regression to")
+        raise OptionError(
+            "no event above a threshold lies in the energy bins and the field of view: nothing to fit a regression to; "
+            "choose other --energy-bins or --fov, or other observations"
+        )
     lowest = min(item.conditions.threshold for item in observations)
     first = max(int(np.searchsorted(edges, lowest, side="right")) - 1, 0)
     return min(first, int(filled[0])), int(filled[-1]) + 1

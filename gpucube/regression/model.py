@@ -84,7 +84,7 @@ class RegressionModel:
         """Axes of a cube that shows all that the model knows."""
         low, high, offset = self.scales.energy_low, self.scales.energy_high, self.scales.offset
         n_energy = max(1, round(BINS_PER_DECADE * float(np.log10(high / low))))
-        n_pixels = 2 * round(offset / PIXEL)
+        n_pixels = max(1, 2 * round(offset / PIXEL))
         # Gammapy cannot tell the axes of a cube apart that has as many bins in energy as in DETY.
         n_pixels += n_pixels == n_energy
         dety, detx = (Axis.field_of_view(name, offset, n_pixels) for name in ("dety", "detx"))

@@ -102,7 +102,7 @@ def _nights(date_range: Any) -> tuple[int, int]:
     try:
         first, last = (Time(date, scale="utc") for date in date_range)
     except (TypeError, ValueError) as error:
-        raise OptionError(f"date_range must be two dates such as '2010-01-01', not {date_range}: {error}") from error
+        raise OptionError(f"date_range must be two dates such as '2010-01-01', not {date_range}") from error
     day = int(np.floor(first.mjd))
     n_nights = int(np.floor(last.mjd)) - day
     if n_nights < 1:
