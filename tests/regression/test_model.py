@@ -45,7 +45,7 @@ def rate_at(model: RegressionModel, conditions: Conditions, energy: np.ndarray, 
     design = make_design(np.array([x]), np.array([y]), model.terms, model.scales, NUMPY)
     columns = model._columns(conditions, energy, NUMPY)
     logs = to_host(log_rate(model.coefficients, columns, design))[:, :, 0]
-    return model.reference * energy**-SPECTRAL_INDEX * np.exp(logs).mean(axis=0)
+    return model.reference * np.exp(0.5 * model.scatter**2) * energy**-SPECTRAL_INDEX * np.exp(logs).mean(axis=0)
 
 
 @pytest.mark.parametrize("n_bins", [30, 10, 4, 1])
