@@ -13,7 +13,7 @@ from array_api_compat import array_namespace
 
 from gpucube.arrays.smoothing import smooth_images, smooth_variance
 
-__all__ = ["METHODS", "background_rate"]
+__all__ = ["METHODS", "RATES", "background_rate"]
 
 Array = Any
 
@@ -40,24 +40,38 @@ def background_rate(counts: Array, livetime: Array, volume: Array) -> Array:
     return xp.where(exposed, counts / (xp.where(exposed, livetime, 1.0) * volume), xp.nan)
 
 
-def _smooth_then_divide(counts: Array, livetime: Array, volume: Array, passes: int) -> tuple[Array, Array]:
+def _rate_smoothed_first(counts: Array, livetime: Array, volume: Array, passes: int) -> Array:
     # With the same kernel, or the rate would dip where regions were left out.
-    exposure = smooth_images(livetime, passes)
-    rate = background_rate(smooth_images(counts, passes), exposure, volume)
-    xp = array_namespace(rate)
-    return rate, background_rate(xp.sqrt(smooth_variance(counts, passes)), exposure, volume)
+    return background_rate(smooth_images(counts, passes), smooth_images(livetime, passes), volume)
+
+
+def _rate_divided_first(counts: Array, livetime: Array, volume: Array, passes: int) -> Array:
+    xp = array_namespace(counts, livetime)
+    seen = smooth_images(xp.astype(livetime > 0, xp.float64), passes)
+    per_time = xp.where(livetime > 0, background_rate(counts, livetime, 1.0), 0.0)
+    return background_rate(smooth_images(per_time, passes), seen, volume)
+
+
+def _smooth_then_divide(counts: Array, livetime: Array, volume: Array, passes: int) -> tuple[Array, Array]:
+    xp = array_namespace(counts, livetime)
+    error = background_rate(xp.sqrt(smooth_variance(counts, passes)), smooth_images(livetime, passes), volume)
+    return _rate_smoothed_first(counts, livetime, volume, passes), error
 
 
 def _divide_then_smooth(counts: Array, livetime: Array, volume: Array, passes: int) -> tuple[Array, Array]:
-    xp = array_namespace(counts, livetime, volume)
-    exposed = xp.astype(livetime > 0, xp.float64)
-    seen = smooth_images(exposed, passes)
-    per_time = xp.where(livetime > 0, background_rate(counts, livetime, 1.0), 0.0)
+    xp = array_namespace(counts, livetime)
+    seen = smooth_images(xp.astype(livetime > 0, xp.float64), passes)
     variance = xp.where(livetime > 0, background_rate(counts, livetime**2, 1.0), 0.0)
-    error = xp.sqrt(smooth_variance(variance, passes))
-    return background_rate(smooth_images(per_time, passes), seen, volume), background_rate(error, seen, volume)
+    error = background_rate(xp.sqrt(smooth_variance(variance, passes)), seen, volume)
+    return _rate_divided_first(counts, livetime, volume, passes), error
 
 
+# Arguments: counts, livetime, volume, number of smoothing passes; result: the rate.
+RATES: dict[str, Callable[[Array, Array, Array, int], Array]] = {
+    "default": _rate_smoothed_first,
+    "mayer2015": _rate_divided_first,
+}
+# The same, and the Poisson error of the rate.
 METHODS: dict[str, Callable[[Array, Array, Array, int], tuple[Array, Array]]] = {
     "default": _smooth_then_divide,
     "mayer2015": _divide_then_smooth,

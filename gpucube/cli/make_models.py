@@ -118,6 +118,13 @@ class TermNames(click.ParamType[tuple[str, ...]]):
 @click.option("--energy-edges", type=EnergyEdges(), metavar="E1,E2,...", help="Energy edges in TeV, instead.")
 @click.option("--fov", type=float, metavar="DEG", help="Largest DETX, DETY or offset.  [default: 4.01]")
 @click.option("--pixels", type=int, metavar="N", help="Bins along DETX and DETY, or rings.  [default: by observations]")
+@click.option(
+    "--bootstrap",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Errors from N samples of the observations of each group, instead of Poisson errors.",
+)
 @click.option("--mask", is_flag=True, help="Cut sources out of observations instead of leaving those near one out.")
 @region_options
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that read and count.")
@@ -150,6 +157,7 @@ def make_models_command(
       gpucube make-models runs HESS models --a-la-michi --backend cupy
       gpucube make-models runs auto models --catalog none --align RADEC --workers 8
       gpucube make-models runs auto models --mask --mask-radius 0.3 --mask-regions sources.reg
+      gpucube make-models runs auto models --catalog none --bootstrap 200
       gpucube make-models runs auto models --method regression --catalog none --mask
       gpucube make-models runs GADF models --scheduler tcp://node1:8786
       gpucube make-models runs auto models --model 2d --energy-bins 0.1,100,24 --fov 3 --pixels 15

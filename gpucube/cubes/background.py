@@ -38,7 +38,8 @@ class BackgroundModel:
         Livetime in s, each bin with the fraction that lay above thresholds and outside exclusion regions.
     error : Cube, optional
         Statistical error of the rate, from the Poisson errors of the counts through the smoothing: 0 where no
-        counts contribute, NaN without exposure. Neighbours that were smoothed share counts, and errors.
+        counts contribute, NaN without exposure. Neighbours that were smoothed share counts, and errors. What else it
+        may come from, ``ERRKIND`` of `meta` says.
     fov_align : {"ALTAZ", "RADEC"}
         Orientation of DETX and DETY.
     rate_per : {"LIVETIME", "ONTIME"}
@@ -136,7 +137,7 @@ def make_background_model(
         livetime=livetime,
         rate_per="LIVETIME" if exposure_time is livetime else "ONTIME",
         floor=FLOOR_2015,
-        meta={"METHOD": method, "NSMOOTH": passes},
+        meta={"METHOD": method, "NSMOOTH": passes, "ERRKIND": "POISSON"},
     )
 
 

@@ -44,6 +44,8 @@ ORDER_DR1 = ("dety", "detx", "energy")
 COLUMN_2015 = "Bgd"
 # Header keywords of a model that are read back.
 META = ("GROUP_ID", "GROUP", "NOBS", "METHOD", "NSMOOTH", "THRESRUL", "MASKED")
+# Those that say where the error comes from, and are in its HDU
+ERROR_META = ("ERRKIND", "NBOOT")
 RATE_COLUMNS = ("BKG", "BGD", COLUMN_2015)
 POSITIONS = {"DETX_LO", "THETA_LO"}
 GADF_CARDS = {
@@ -74,7 +76,8 @@ def write_table(model: BackgroundModel, path: str | Path, extra: Sequence[bytes 
     hdus = [image_bytes(None, {"CREATOR": CREATOR}), _background_table(model)]
     if model.error is not None:
         error = model.error.quantity.to_value(FILE_RATE_UNIT)
-        hdus.append(_table_of_cube("ERROR", "ERROR", model.axes, error, FILE_RATE_UNIT))
+        cards = {key: model.meta[key] for key in ERROR_META if key in model.meta}
+        hdus.append(_table_of_cube("ERROR", "ERROR", model.axes, error, FILE_RATE_UNIT, cards))
     for name, cube in (("COUNTS", model.counts), ("LIVETIME", model.livetime)):
         if cube is not None:
             hdus.append(_table_of_cube(name, name, cube.axes, to_host(cube.data), cube.unit))
@@ -112,7 +115,11 @@ def background_hdu(model: BackgroundModel) -> fits.BinTableHDU:
 def _background_table(model: BackgroundModel) -> bytes:
     rate = _floored(model).to_value(FILE_RATE_UNIT)
     cards = {"HDUCLAS4": GADF_CLASS[_names(model.axes)], "FOVALIGN": model.fov_align, "RATEPER": model.rate_per}
-    return _table_of_cube("BACKGROUND", "BKG", model.axes, rate, FILE_RATE_UNIT, GADF_CARDS | cards | model.meta)
+    return _table_of_cube("BACKGROUND", "BKG", model.axes, rate, FILE_RATE_UNIT, GADF_CARDS | cards | _rate_meta(model))
+
+
+def _rate_meta(model: BackgroundModel) -> dict[str, object]:
+    return {key: value for key, value in model.meta.items() if key not in ERROR_META}
 
 
 def _names(axes: tuple[Axis, ...]) -> tuple[str, ...]:
@@ -134,7 +141,8 @@ def write_image(model: BackgroundModel, path: str | Path) -> None:
     ValueError
         DETY or DETX bins differ in width, which an image cannot show.
     """
-    cards: dict[str, object] = {"CREATOR": CREATOR, "FOVALIGN": model.fov_align, "RATEPER": model.rate_per} | model.meta
+    cards: dict[str, object] = {"CREATOR": CREATOR, "FOVALIGN": model.fov_align, "RATEPER": model.rate_per}
+    cards |= _rate_meta(model)
     cards["BUNIT"] = FILE_RATE_UNIT.to_string("fits")
     for number, axis in ((1, model.axes[2]), (2, model.axes[1])):
         cards |= _linear_wcs(number, axis)
@@ -182,8 +190,14 @@ def read_background_model(path: str | Path) -> BackgroundModel:
             error=error,
             fov_align=_read_alignment(hdu, path),
             rate_per=hdu.header.get("RATEPER", "LIVETIME" if column == COLUMN_2015 else "ONTIME"),
-            meta={key: hdu.header[key] for key in META if key in hdu.header},
+            meta=_read_meta(hdus, hdu),
         )
+
+
+def _read_meta(hdus: fits.HDUList, background: fits.BinTableHDU) -> dict[str, object]:
+    found = {key: background.header[key] for key in META if key in background.header}
+    error = hdus["ERROR"].header if "ERROR" in hdus else {}
+    return found | {key: error[key] for key in ERROR_META if key in error}
 
 
 def _floored(model: BackgroundModel) -> u.Quantity:

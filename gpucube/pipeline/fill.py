@@ -18,7 +18,7 @@ from gpucube.pipeline.blocks import Axes
 from gpucube.pipeline.count import BlockCounts
 from gpucube.pipeline.ledger import LedgerError, LedgerRow
 
-__all__ = ["Axes", "FilledGroup", "GroupFill", "fov_coordinates"]
+__all__ = ["Axes", "FilledGroup", "GroupFill", "fov_coordinates", "on_device"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,8 @@ class FilledGroup:
         Number of events, int64, on the device.
     livetime, ontime : Cube
         Livetime and ontime in s, on the device.
+    share : array of float64, shape (n_used, n_energy)
+        Share of each energy bin for which each observation that is used counts, on the device.
     rows : list of LedgerRow
         What became of each observation.
     """
@@ -38,6 +40,7 @@ class FilledGroup:
     counts: Cube
     livetime: Cube
     ontime: Cube
+    share: Array
     rows: list[LedgerRow]
 
     @property
@@ -100,17 +103,14 @@ class GroupFill:
                 row = replace(row, livetime=observation.livetime, ontime=observation.ontime, reason=notes)
                 self._times.append((observation.livetime, observation.ontime, observation.threshold))
                 self._sizes.append(block.sizes[number])
-                self._open_fractions.append(self._on_device(block.open_fractions[number]))
+                self._open_fractions.append(on_device(block.open_fractions[number], self.backend))
             self._filled_rows.append(row)
         if group_id in block.counts:
             first = sum(isinstance(observation, Observation) for observation in block.observations[: mine[0]])
             n_used = sum(isinstance(block.observations[number], Observation) for number in mine)
-            self._fates.append(self._on_device(block.fates[first : first + n_used, ...]))
-            cube = self._on_device(block.counts[group_id])
+            self._fates.append(on_device(block.fates[first : first + n_used, ...], self.backend))
+            cube = on_device(block.counts[group_id], self.backend)
             self._counts = cube if self._counts is None else self._counts + cube
-
-    def _on_device(self, values: Array | None) -> Array | None:
-        return self.backend.asarray(values) if isinstance(values, np.ndarray) else values
 
     def finish(self, rule: str) -> FilledGroup:
         """Close the ledger of the group and add up its livetime.
@@ -142,8 +142,12 @@ class GroupFill:
         n_filled = sum(row.n_filled for row in rows)
         if int(numbers[0]) != n_filled:
             raise LedgerError(f"cube holds {numbers[0]} counts, but {n_filled} events were filled")
-        livetime, ontime = self._time_cubes(rule)
-        return FilledGroup(Cube(self.axes, self._counts), livetime, ontime, rows)
+        (livetime, ontime), share = self._time_cubes(rule)
+        # Of those that were counted, some see nothing.
+        counted = [row for row, before in zip(rows, self._filled_rows, strict=True) if before.status == "used"]
+        used = np.flatnonzero([row.status == "used" for row in counted])
+        share = xp.take(share, self.backend.asarray(used), axis=0)
+        return FilledGroup(Cube(self.axes, self._counts), livetime, ontime, share, rows)
 
     def _all_fates(self) -> Array:
         xp = self.backend.xp
@@ -164,8 +168,8 @@ class GroupFill:
         seen = [xp.ones_like(livetime[0]) if part is None else xp.mean(part) for part in self._open_fractions]
         return livetime * xp.stack(seen) if seen else livetime
 
-    def _time_cubes(self, rule: str) -> list[Cube]:
-        """Livetime and ontime that each bin was exposed."""
+    def _time_cubes(self, rule: str) -> tuple[list[Cube], Array]:
+        """Livetime and ontime that each bin was exposed, and the shares of energy bins in which they count."""
         xp, shape = self.backend.xp, tuple(axis.n_bins for axis in self.axes)
         edges = self.backend.asarray(self.axes[0].edges)
         times = np.array(self._times, dtype=np.float64).reshape(-1, 3)
@@ -174,7 +178,25 @@ class GroupFill:
         index = spectral_index(per_energy, self._open_time(livetime), threshold, edges)
         share = THRESHOLD_RULES[rule].share(threshold, edges, index)
         cubes = (exposure_cube(time, share, self._open_fractions, len(shape) - 1) for time in (livetime, ontime))
-        return [Cube(self.axes, xp.broadcast_to(cube, shape) + 0.0, "s") for cube in cubes]
+        return [Cube(self.axes, xp.broadcast_to(cube, shape) + 0.0, "s") for cube in cubes], share
+
+
+def on_device(values: Array | None, backend: Backend) -> Array | None:
+    """Take what a worker counted on its host to the device of this process.
+
+    Parameters
+    ----------
+    values : array or None
+        On the host, or there already.
+    backend : Backend
+        Library and device.
+
+    Returns
+    -------
+    array or None
+        The same values.
+    """
+    return backend.asarray(values) if isinstance(values, np.ndarray) else values
 
 
 def _with_fates(

@@ -19,12 +19,14 @@ from gpucube.cubes.fits import write_image, write_table
 from gpucube.errors import DataError, GpucubeError, ObservationError, OutputError
 from gpucube.files import open_fits, write_whole
 from gpucube.observations.adaptive import AdaptiveGroups
-from gpucube.observations.conditions import read_conditions
+from gpucube.observations.conditions import Conditions
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import DataStore
 from gpucube.pipeline.binning import model_axes, regression_model_axes
-from gpucube.pipeline.blocks import Axes, BlockTask, ObservationTask, block_size, split_into_blocks
+from gpucube.pipeline.blocks import Axes, BlockTask, block_size, split_into_blocks
+from gpucube.pipeline.bootstrap import with_bootstrap_error
 from gpucube.pipeline.count import BlockCounts, Recipe, count_blocks
+from gpucube.pipeline.each import observation_task
 from gpucube.pipeline.fill import FilledGroup, GroupFill
 from gpucube.pipeline.ledger import LedgerRow, ledger_ecsv, ledger_hdu, rows_from_hdu
 from gpucube.pipeline.mask import Mask
@@ -36,7 +38,7 @@ from gpucube.pipeline.output import (
     write_groups,
     write_observations,
 )
-from gpucube.pipeline.regression import fit_observations, group_background
+from gpucube.pipeline.regression import conditions_or_errors, fit_observations, group_background
 from gpucube.pipeline.select import Selection, open_mask, select_observations
 from gpucube.pipeline.settings import REGRESSION, Settings
 from gpucube.regression.model import REGRESSION_FILE, RegressionModel
@@ -192,6 +194,7 @@ class _Run:
         self.rows = list(selection.rows)
         self._progress, self._done = progress, 0
         self._regression: RegressionModel | None = None
+        self._conditions: dict[int, Conditions] = {}
 
     def check_present_models(self) -> None:
         """Refuse to go on from models of other data or settings, before anything is written."""
@@ -204,6 +207,8 @@ class _Run:
                 raise OutputError(f"{path} was made with other settings or observations; use --overwrite")
 
     def make_all(self, workers: Workers) -> dict[int, Path]:
+        if self.settings.method == REGRESSION:
+            self._read_conditions()
         groups = {group_id: [self.rows[index] for index in indices] for group_id, indices in self.members.items()}
         if self.settings.method == REGRESSION and groups:
             self._fit_regression(workers)
@@ -213,7 +218,7 @@ class _Run:
         waiting = {group_id: rows for group_id, rows in groups.items() if group_id not in finished}
         # One stream of blocks for all groups, so that readers do not pause between them.
         for group_id, group in self._fill(waiting, workers):
-            self._finish(group_id, group)
+            self._finish(group_id, group, workers)
             self._keep(group_id, group.rows)
         used = {row.group_id for row in self.rows if row.status == "used"}
         return {group_id: model_file(self.folder, group_id, "table") for group_id in groups if group_id in used}
@@ -235,22 +240,38 @@ class _Run:
                 self._step()
 
     def _count(self, groups: dict[int, list[LedgerRow]], workers: Workers) -> Iterator[BlockCounts]:
-        tasks = [self._task(row) for rows in groups.values() for row in rows]
+        tasks = [observation_task(self.store, row.obs_id, row.group_id) for rows in groups.values() for row in rows]
         size = block_size(sum(task.size for task in tasks), workers.number(), on_device=self.backend.name != "numpy")
-        recipe = Recipe(self.settings.align, self.settings.threshold, self.mask)
         axes = {group_id: self._axes(rows) for group_id, rows in groups.items()}
         parts = split_into_blocks(tasks, size)
         blocks = (BlockTask(part, {task.group_id: axes[task.group_id] for task in part}) for part in parts)
-        return count_blocks(blocks, recipe, workers, self.backend, self.settings.backend)
+        return count_blocks(blocks, self._recipe, workers, self.backend, self.settings.backend)
 
-    def _task(self, row: LedgerRow) -> ObservationTask:
-        size = max(self.store.sizes(row.obs_id), default=0)
-        return ObservationTask(row.obs_id, row.group_id, self.store.files_of(row.obs_id), max(size, 0))
+    @property
+    def _recipe(self) -> Recipe:
+        return Recipe(self.settings.align, self.settings.threshold, self.mask)
+
+    def _read_conditions(self) -> None:
+        """Take observations out of their groups whose conditions are not known: a regression predicts nothing there."""
+        indices = sorted(index for members in self.members.values() for index in members)
+        found = conditions_or_errors(self.store, [self.rows[index].obs_id for index in indices])
+        for index in indices:
+            row = self.rows[index]
+            conditions = found[row.obs_id]
+            if isinstance(conditions, ObservationError):
+                self.rows[index] = replace(row, status="skipped", reason=self._skip(row.obs_id, conditions))
+            else:
+                self._conditions[row.obs_id] = conditions
+        known = {
+            group_id: [index for index in members if self.rows[index].status == "used"]
+            for group_id, members in self.members.items()
+        }
+        self.members = {group_id: members for group_id, members in known.items() if members}
 
     def _fit_regression(self, workers: Workers) -> None:
-        obs_ids = [row.obs_id for row in self.rows if row.status == "used"]
+        conditions = list(self._conditions.values())
         model = fit_observations(
-            self.store, obs_ids, self.settings, self.backend, self.mask, workers, on_progress=self._step
+            self.store, conditions, self.settings, self.backend, self.mask, workers, on_progress=self._step
         )
         model = replace(model, meta=model.meta | {"MASKED": self.mask is not None})
         model.write(self.folder / REGRESSION_FILE)
@@ -289,10 +310,10 @@ class _Run:
         """Files of a model: rings are no image."""
         return ("image", "table") if self.settings.model == "3d" else ("table",)
 
-    def _finish(self, group_id: int, group: FilledGroup) -> None:
+    def _finish(self, group_id: int, group: FilledGroup, workers: Workers) -> None:
         n_used = sum(row.status == "used" for row in group.rows)
         if n_used:
-            self._write(group_id, n_used, group)
+            self._write(group_id, n_used, group, workers)
         else:
             log.warning("group %d (%s): no usable observation, no model", group_id, self.groups.describe(group_id))
 
@@ -311,9 +332,9 @@ class _Run:
         usable = [threshold for threshold in thresholds if 0 < threshold < axes[0].edges[-1]]
         return model_axes(self.settings, len(rows), min(usable)) if usable else axes
 
-    def _write(self, group_id: int, n_used: int, group: FilledGroup) -> None:
+    def _write(self, group_id: int, n_used: int, group: FilledGroup, workers: Workers) -> None:
         settings = self.settings
-        model = self._background(group)
+        model = self._background(group_id, group, workers)
         meta = {
             "GROUP_ID": group_id,
             "GROUP": self.groups.describe(group_id),
@@ -327,11 +348,10 @@ class _Run:
         write_table(model, model_file(self.folder, group_id, "table"), (ledger_hdu(group.rows),))
         log.debug("group %d (%s): %d counts", group_id, self.groups.describe(group_id), group.n_counts)
 
-    def _background(self, group: FilledGroup) -> BackgroundModel:
+    def _background(self, group_id: int, group: FilledGroup, workers: Workers) -> BackgroundModel:
         settings = self.settings
         if self._regression is not None:
-            used = [row.obs_id for row in group.rows if row.status == "used"]
-            conditions = [read_conditions(self.store, obs_id) for obs_id in used]
+            conditions = [self._conditions[row.obs_id] for row in group.rows if row.status == "used"]
             return group_background(
                 self._regression, conditions, group.counts, group.livetime, self.backend, settings.rate_per
             )
@@ -339,6 +359,9 @@ class _Run:
         model = make_background_model(
             group.counts, group.livetime, exposure_time, group.n_counts, self.backend, settings.method
         )
+        if settings.bootstrap:
+            place = self.store, self._recipe, settings, self.backend, workers
+            model = with_bootstrap_error(model, group_id, group, *place, self._step)
         return _on_host(model, settings.align)
 
     def _skip(self, obs_id: int, error: ObservationError) -> str:
@@ -352,7 +375,7 @@ class _Run:
 
     def _step(self) -> None:
         self._done += 1
-        passes = 2 if self.settings.method == REGRESSION else 1
+        passes = 2 if self.settings.method == REGRESSION or self.settings.bootstrap else 1
         self._progress(self._done, passes * sum(map(len, self.members.values())))
 
 

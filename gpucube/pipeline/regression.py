@@ -3,35 +3,59 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from gpucube.arrays.backend import Array, Backend
+from gpucube.arrays.backend import Backend
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.errors import GpucubeError, ObservationError
 from gpucube.observations.conditions import Conditions, read_conditions
-from gpucube.observations.events import Observation
 from gpucube.observations.store import DataStore
-from gpucube.pipeline.blocks import BlockTask, ObservationTask, block_size, split_into_blocks
-from gpucube.pipeline.count import Recipe, count_blocks
+from gpucube.pipeline.count import Recipe
+from gpucube.pipeline.each import count_each
 from gpucube.pipeline.mask import Mask
 from gpucube.pipeline.settings import Settings
 from gpucube.regression.fit import ObservationCounts, fit_regression, regression_axes
 from gpucube.regression.model import RegressionModel
 from gpucube.workers import Workers
 
-__all__ = ["fit_observations", "group_background"]
+__all__ = ["conditions_or_errors", "fit_observations", "group_background"]
 
 log = logging.getLogger(__name__)
 
 
+def conditions_or_errors(store: DataStore, obs_ids: Sequence[int]) -> dict[int, Conditions | ObservationError]:
+    """Read the conditions of observations.
+
+    Parameters
+    ----------
+    store : DataStore
+        Where they are.
+    obs_ids : sequence of int
+        Observations.
+
+    Returns
+    -------
+    dict of int to Conditions or ObservationError
+        Conditions by OBS_ID, or why a regression cannot have the observation: its events alone would be enough for
+        other methods.
+    """
+    found: dict[int, Conditions | ObservationError] = {}
+    for obs_id in obs_ids:
+        try:
+            found[obs_id] = read_conditions(store, obs_id)
+        except ObservationError as error:
+            found[obs_id] = error
+    return found
+
+
 def fit_observations(
     store: DataStore,
-    obs_ids: Sequence[int],
+    conditions: Sequence[Conditions],
     settings: Settings,
     backend: Backend,
     mask: Mask | None = None,
@@ -44,7 +68,7 @@ def fit_observations(
     ----------
     store : DataStore
         Where they are.
-    obs_ids : sequence of int
+    conditions : sequence of Conditions
         Observations; those that cannot be used are left out (whoever fills cubes from them says why).
     settings : Settings
         Of these, `align`, `terms`, `energy_edges`, `fov`, `pixels` and `workers`.
@@ -69,13 +93,14 @@ def fit_observations(
     """
     workers = workers or Workers(None, lambda: 1)
     items = []
-    for obs_id, observation, counts, fraction in _count_each(store, obs_ids, settings, backend, mask, workers):
-        try:
-            if isinstance(observation, ObservationError):
-                raise observation
-            items.append(ObservationCounts(read_conditions(store, obs_id), counts, fraction))
-        except ObservationError as error:
-            log.debug("observation %d is not part of the regression: %s", obs_id, error)
+    recipe = Recipe(settings.align, "share", mask)
+    obs_ids = [item.obs_id for item in conditions]
+    counted = count_each(store, obs_ids, _axes(settings), recipe, workers, backend, settings.backend)
+    for item, one in zip(conditions, counted, strict=True):
+        if isinstance(one.observation, ObservationError):
+            log.debug("observation %d is not part of the regression: %s", one.obs_id, one.observation)
+        else:
+            items.append(ObservationCounts(item, one.counts, one.open_fraction))
         on_progress()
     if not items:
         raise GpucubeError("no observation is left to fit a regression to")
@@ -92,30 +117,6 @@ def fit_observations(
 
 def _axes(settings: Settings) -> tuple[Axis, Axis, Axis]:
     return regression_axes(settings.energy_edges, settings.fov, settings.pixels)
-
-
-def _count_each(
-    store: DataStore,
-    obs_ids: Sequence[int],
-    settings: Settings,
-    backend: Backend,
-    mask: Mask | None,
-    workers: Workers,
-) -> Iterator[tuple[int, Observation | ObservationError, Array | None, Array | None]]:
-    """Count observations block by block, each as a group of its own: its counts and open fraction, on the device."""
-    axes = _axes(settings)
-    tasks = [
-        ObservationTask(obs_id, number, store.files_of(obs_id), max(0, *store.sizes(obs_id)))
-        for number, obs_id in enumerate(obs_ids)
-    ]
-    size = block_size(sum(task.size for task in tasks), workers.number(), on_device=backend.name != "numpy")
-    blocks = (BlockTask(part, {task.group_id: axes for task in part}) for part in split_into_blocks(tasks, size))
-    recipe = Recipe(settings.align, "share", mask)
-    for block in count_blocks(blocks, recipe, workers, backend, settings.backend):
-        for number, task in enumerate(block.task.observations):
-            arrays = block.counts.get(task.group_id), block.open_fractions[number]
-            counts, fraction = (None if values is None else backend.asarray(values) for values in arrays)
-            yield task.obs_id, block.observations[number], counts, fraction
 
 
 def group_background(

@@ -63,6 +63,8 @@ class Settings:
         Bins along DETY, DETX or the offset; those of the method, or 20 rings, if not given.
     terms : tuple of str, optional
         Terms of a regression, see `gpucube.regression.terms.terms_named`.
+    bootstrap : int
+        Number of samples of the observations of each group from which to take the errors; 0 for Poisson errors.
     mask : bool
         Whether to cut sources out of observations instead of leaving out observations near sources.
     mask_radius : float
@@ -103,6 +105,7 @@ class Settings:
     fov: float | None = None
     pixels: int | None = None
     terms: tuple[str, ...] | None = None
+    bootstrap: int = 0
     mask: bool = False
     mask_radius: float = 0.4
     mask_target: bool = True
@@ -144,6 +147,13 @@ class Settings:
             raise OptionError(f"terms are those of the method {REGRESSION}, not of {self.method}")
         if self.method == REGRESSION and self.model != "3d":
             raise OptionError(f"the method {REGRESSION} makes models in DETY and DETX: choose model 3d")
+        if self.bootstrap and self.method == REGRESSION:
+            raise OptionError(
+                f"the errors of the method {REGRESSION} hold the scatter between observations already (card RUNSCAT of "
+                "its file, and the effects of observations in its covariance): it has no bootstrap"
+            )
+        if self.bootstrap < 0 or self.bootstrap == 1:
+            raise OptionError(f"bootstrap is {self.bootstrap}; it must be at least 2 samples, or 0 for Poisson errors")
         if self.workers < 1:
             raise OptionError(f"workers is {self.workers}; it must be at least 1")
         if self.scheduler and self.workers > 1:

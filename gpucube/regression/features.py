@@ -37,6 +37,7 @@ GALACTIC_SCALE = 15.0  # deg
 # Dead time over livetime in the middle of those that are met, and how far from it a logarithm counts.
 USUAL_DEAD_TIME = 0.07
 DEAD_TIME_RANGE = (-0.9, 0.7)
+LEAST_MUONEFF = 1e-3
 YEAR = 365.25 * 86400.0
 # A pointing at the horizon has no gradient that another could tell.
 LARGEST_AIRMASS = 6.0
@@ -124,9 +125,11 @@ def _covariates(conditions: Conditions, scales: Scales) -> dict[str, float]:
     known, means = conditions.covariates, scales.means
     found: dict[str, float] = {}
     if "MUONEFF" in known and "MUONEFF" in means:
-        found["muon"] = math.log(max(known["MUONEFF"], 1e-3) / means["MUONEFF"])
+        found["muon"] = math.log(max(known["MUONEFF"], LEAST_MUONEFF) / max(means["MUONEFF"], LEAST_MUONEFF))
     if "NSBLEVEL" in known and "NSBLEVEL" in means:
-        found["nsb"] = known["NSBLEVEL"] / means["NSBLEVEL"] - 1
+        # Where it is not filled in, it is 0.
+        mean = means["NSBLEVEL"]
+        found["nsb"] = (known["NSBLEVEL"] - mean) / (mean if mean > 0 else 1.0)
     if "N_TELS" in known and "N_TELS" in means:
         found["telescopes"] = known["N_TELS"] - means["N_TELS"]
     if "TSTART" in known and "TSTART" in means:

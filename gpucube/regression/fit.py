@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,16 +18,18 @@ from gpucube.errors import OptionError
 from gpucube.observations.conditions import Conditions
 from gpucube.regression.features import Scales, condition_columns, make_design, observation_features
 from gpucube.regression.model import RegressionModel
+from gpucube.regression.quadrature import energy_nodes
 from gpucube.regression.terms import COVARIATE_TERMS, Term, terms_named
 
 __all__ = ["ObservationCounts", "fit_regression", "regression_axes"]
+
+log = logging.getLogger(__name__)
 
 BINS_PER_DECADE = 20
 PIXEL = 0.25  # deg
 FOV = 3.0  # deg
 ENERGIES = (0.05, 100.0)  # TeV
-# Energies in a bin, and pixels, from which the shape of the spectrum within it is taken
-N_NODES = 3
+# Pixels from which the shape of the spectrum within a bin is taken
 SOME_PIXELS = 16
 MORE_STEPS = 15
 
@@ -158,7 +161,9 @@ def _possible_terms(
         lacking = [item.conditions.obs_id for item in observations if name and name not in item.conditions.covariates]
         if lacking and term.name in {text.lstrip("+") for text in asked}:
             raise OptionError(f"term {term.name}: no {name} for observation {lacking[0]}")
-        if not lacking:
+        if lacking:
+            log.info("term %s is left out: no %s for observation %d", term.name, name, lacking[0])
+        else:
             possible.append(term)
     return tuple(possible)
 
@@ -196,17 +201,14 @@ def _nodes(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Energies (TeV) in the part of each bin above the threshold and their weights in the mean over E^-2.7.
 
-    Both have the shape (n_obs, n_energy * N_NODES).
+    Their shapes are (n_obs, n_energy * n_nodes) and (n_obs, n_energy, n_nodes).
     """
     threshold = np.array([item.conditions.threshold for item in observations])[:, None]
     low = np.clip(threshold, edges[:-1], edges[1:])
     low = np.where(low < edges[1:], low, edges[:-1])
-    nodes, weights = np.polynomial.legendre.leggauss(N_NODES)
-    half = 0.5 * np.log(edges[1:] / low)[:, :, None]
-    energy = np.sqrt(edges[1:] * low)[:, :, None] * np.exp(half * nodes)
-    weights = weights * energy ** (1 - SPECTRAL_INDEX)
-    weights = weights / weights.sum(axis=2, keepdims=True)
-    return energy.reshape(len(energy), -1), weights.reshape(len(energy), -1)
+    energy, weights = energy_nodes(low, np.broadcast_to(edges[1:], low.shape))
+    weights = weights * energy**-SPECTRAL_INDEX
+    return energy.reshape(len(energy), -1), weights / weights.sum(axis=2, keepdims=True)
 
 
 def _bin_shape(coefficients: Array, inner: Array, columns: Array, weights: Array, design: Design) -> Array:
@@ -217,9 +219,9 @@ def _bin_shape(coefficients: Array, inner: Array, columns: Array, weights: Array
     xp = array_namespace(coefficients, inner)
     some = replace(design, field=design.field[:: max(1, design.field.shape[0] // SOME_PIXELS), :])
     middle = log_rate(coefficients, columns, some)
-    n_obs, n_energy, n_pixels = middle.shape
-    at_nodes = xp.reshape(log_rate(coefficients, inner, some), (n_obs, n_energy, N_NODES, n_pixels))
-    ratio = xp.exp(at_nodes - middle[:, :, None, :]) * xp.reshape(weights, (n_obs, n_energy, N_NODES, 1))
+    n_pixels = middle.shape[2]
+    at_nodes = xp.reshape(log_rate(coefficients, inner, some), (*weights.shape, n_pixels))
+    ratio = xp.exp(at_nodes - middle[:, :, None, :]) * weights[:, :, :, None]
     return xp.mean(xp.sum(ratio, axis=2), axis=2, keepdims=True)
 
 

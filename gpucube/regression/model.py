@@ -21,6 +21,7 @@ from gpucube.errors import DataError, OptionError
 from gpucube.files import fits_bytes, open_fits, write_whole
 from gpucube.observations.conditions import Conditions
 from gpucube.regression.features import Scales, condition_columns, make_design, observation_features
+from gpucube.regression.quadrature import energy_nodes
 from gpucube.regression.terms import TERMS, Term
 
 __all__ = ["REGRESSION_FILE", "RegressionModel", "is_regression_file", "read_regression_model"]
@@ -30,8 +31,7 @@ REGRESSION_FILE = "bg_regression_model.fits.gz"
 MARK = "GPUCUBE_REGRESSION"
 BINS_PER_DECADE = 10
 PIXEL = 0.2  # deg
-# Energies at which the mean over a bin is taken; odd, so that the middle is one of them
-N_NODES = 3
+CARD_COLUMNS = 20
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -121,7 +121,9 @@ class RegressionModel:
         detx, dety, shape = _centers(axes)
         xp = backend.xp
         design = make_design(backend.asarray(detx), backend.asarray(dety), self.terms, self.scales, backend)
-        energy, weights = _energy_nodes(axes[0].edges_in("TeV"))
+        edges = axes[0].edges_in("TeV")
+        energy, weights = energy_nodes(edges[:-1], edges[1:])
+        weights = weights / np.diff(edges)[:, None]
         columns = self._columns(conditions, energy.ravel(), backend)
         logs = log_rate(backend.asarray(self.coefficients), columns, design)
         # The mean of a rate whose logarithm is normally distributed lies above its median.
@@ -129,13 +131,13 @@ class RegressionModel:
         spectrum = reference * energy**-SPECTRAL_INDEX * weights
         at_nodes = xp.reshape(xp.mean(xp.exp(logs), axis=0), (*energy.shape, -1))
         rate = xp.sum(backend.asarray(spectrum)[:, :, None] * at_nodes, axis=1)
-        middle = xp.mean(columns, axis=0)[N_NODES // 2 :: N_NODES, :]
+        middle = xp.mean(columns, axis=0)[energy.shape[1] // 2 :: energy.shape[1], :]
         variance = log_rate_variance(backend.asarray(self.covariance), middle, design)
         return BackgroundModel(
             rate=Cube(axes, to_host(xp.reshape(rate, shape)), RATE_UNIT),
             error=Cube(axes, to_host(xp.reshape(rate * xp.sqrt(variance), shape)), RATE_UNIT),
             fov_align=self.fov_align,
-            meta={"METHOD": "regression", "RUNSCAT": self.scatter},
+            meta={"METHOD": "regression", "RUNSCAT": self.scatter, "ERRKIND": "COVARIANCE"},
         )
 
     def _columns(self, conditions: Conditions, energy: NDArray[np.float64], backend: Backend) -> Array:
@@ -163,18 +165,6 @@ class RegressionModel:
         write_whole(path, fits_bytes(content, compress=path.suffix == ".gz"))
 
 
-def _energy_nodes(edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Energies in each bin and the weights with which a function there makes its mean, both of shape (n, N_NODES).
-
-    Gauss-Legendre quadrature in the logarithm of the energy, in which the rate is smooth.
-    """
-    nodes, weights = np.polynomial.legendre.leggauss(N_NODES)
-    logs = np.log(edges)
-    half = 0.5 * np.diff(logs)[:, None]
-    energy = np.exp(0.5 * (logs[1:] + logs[:-1])[:, None] + half * nodes)
-    return energy, half * weights * energy / np.diff(edges)[:, None]
-
-
 def _centers(axes: tuple[Axis, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, ...]]:
     """DETX and DETY of the pixels, and the shape of a cube; rings are where DETX is 0, as is right on the mean."""
     if len(axes) == 2:
@@ -197,13 +187,13 @@ def _hdus(model: RegressionModel) -> list[fits.BinTableHDU]:
         {
             "FOVALIGN": model.fov_align,
             "RATEPER": "LIVETIME",
-            "REFRATE": model.reference,
+            "REFRATE": _exact(model.reference),
             "REFINDEX": SPECTRAL_INDEX,
             "RATEUNIT": RATE_UNIT.to_string("fits"),
-            "RUNSCAT": model.scatter,
-            "E_LOW": scales.energy_low,
-            "E_HIGH": scales.energy_high,
-            "OFF_MAX": scales.offset,
+            "RUNSCAT": _exact(model.scatter),
+            "E_LOW": _exact(scales.energy_low),
+            "E_HIGH": _exact(scales.energy_high),
+            "OFF_MAX": _exact(scales.offset),
         }
         | {f"MEAN{number}": f"{name} {value!r}" for number, (name, value) in enumerate(scales.means.items(), 1)}
         | model.meta
@@ -224,6 +214,11 @@ def _hdus(model: RegressionModel) -> list[fits.BinTableHDU]:
         name="EFFECTS",
     )
     return [terms, coefficients, fits.ImageHDU(model.covariance, name="COVARIANCE"), strengths, effects]
+
+
+def _exact(number: float) -> float | str:
+    """Value of a card that is read back with all its bits: as a text where a FITS card has too few columns for them."""
+    return number if len(repr(number)) <= CARD_COLUMNS else repr(number)
 
 
 def is_regression_file(path: str | Path) -> bool:
@@ -275,13 +270,13 @@ def read_regression_model(path: str | Path) -> RegressionModel:
             raise DataError(problem, path, MARK, "NAME", "use the version that wrote it")
         model = RegressionModel(
             terms=tuple(TERMS[name] for name in names),
-            scales=_read_scales(header),
-            reference=float(header["REFRATE"]),
+            scales=_read_scales(header, path),
+            reference=_finite(header["REFRATE"], "REFRATE", path),
             coefficients=_column(hdus["COEFFICIENTS"], "VALUE"),
             covariance=np.array(hdus["COVARIANCE"].data, dtype=np.float64),
             strengths=_column(hdus["STRENGTHS"], "STRENGTH"),
             freedom=_column(hdus["COEFFICIENTS"], "FREEDOM"),
-            scatter=float(header["RUNSCAT"]),
+            scatter=_finite(header["RUNSCAT"], "RUNSCAT", path),
             effects=dict(
                 zip(hdus["EFFECTS"].data["OBS_ID"].tolist(), hdus["EFFECTS"].data["EFFECT"].tolist(), strict=True)
             ),
@@ -296,16 +291,40 @@ def _column(hdu: fits.BinTableHDU, name: str) -> NDArray[np.float64]:
     return np.array(hdu.data[name], dtype=np.float64)
 
 
-def _read_scales(header: fits.Header) -> Scales:
-    means = (str(header[key]).split() for key in header if key.startswith("MEAN"))
-    return Scales(header["E_LOW"], header["E_HIGH"], header["OFF_MAX"], {name: float(text) for name, text in means})
+def _read_scales(header: fits.Header, path: Path) -> Scales:
+    means = {}
+    for key in header:
+        if key.startswith("MEAN"):
+            name, text = f"{header[key]} ".split(" ", 1)
+            means[name] = _finite(text.strip(), key, path)
+    low, high, offset = (_finite(header[key], key, path) for key in ("E_LOW", "E_HIGH", "OFF_MAX"))
+    return Scales(low, high, offset, means)
+
+
+def _finite(value: object, key: str, path: Path) -> float:
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = float("nan")
+    if not np.isfinite(number):
+        raise DataError(f"{value!r} is no finite number", path, MARK, key)
+    return number
 
 
 def _check(model: RegressionModel, path: Path) -> None:
     zero = np.zeros(1)
     design = make_design(zero, zero, model.terms, model.scales, get_backend("numpy"))
-    if design.k.size != model.coefficients.size or model.covariance.shape != 2 * model.coefficients.shape:
-        problem = f"{model.coefficients.size} coefficients where its terms have {design.k.size}"
+    n = design.k.size
+    if model.coefficients.size != n:
+        problem = f"{model.coefficients.size} coefficients where its terms have {n}"
         raise DataError(problem, path, "COEFFICIENTS", "VALUE", "use the version of gpucube that wrote it")
+    if model.covariance.shape != (n, n):
+        raise DataError(f"shape {model.covariance.shape} where there are {n} coefficients", path, "COVARIANCE")
+    for hdu, column, values in (
+        ("COEFFICIENTS", "VALUE", model.coefficients),
+        ("COVARIANCE", None, model.covariance),
+    ):
+        if not np.isfinite(values).all():
+            raise DataError("not all are finite numbers", path, hdu, column)
     if model.fov_align not in ALIGNMENTS:
         raise DataError(f"FOVALIGN is {model.fov_align!r}", path, MARK, "FOVALIGN")

@@ -61,7 +61,7 @@ def test_model_has_the_counts(backend: Backend, method: str) -> None:
     assert model.rate.unit == RATE_UNIT
     assert model.axes == AXES
     assert model.rate_per == "LIVETIME"
-    assert model.meta == {"METHOD": method, "NSMOOTH": 5}
+    assert model.meta == {"METHOD": method, "NSMOOTH": 5, "ERRKIND": "POISSON"}
     assert np.isnan(rate[0]).all()
     expected = (rate * 3600 * model.rate.bin_volume)[1:].sum(axis=(1, 2))
     np.testing.assert_allclose(expected, counts[1:].sum(axis=(1, 2)), rtol=1e-12)
