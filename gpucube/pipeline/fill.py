@@ -143,6 +143,10 @@ class GroupFill:
         if int(numbers[0]) != n_filled:
             raise LedgerError(f"cube holds {numbers[0]} counts, but {n_filled} events were filled")
         (livetime, ontime), share = self._time_cubes(rule)
+        # Of those that were counted, some see nothing.
+        counted = [row for row, before in zip(rows, self._filled_rows, strict=True) if before.status == "used"]
+        used = np.flatnonzero([row.status == "used" for row in counted])
+        share = xp.take(share, self.backend.asarray(used), axis=0)
         return FilledGroup(Cube(self.axes, self._counts), livetime, ontime, share, rows)
 
     def _all_fates(self) -> Array:

@@ -31,6 +31,7 @@ REGRESSION_FILE = "bg_regression_model.fits.gz"
 MARK = "GPUCUBE_REGRESSION"
 BINS_PER_DECADE = 10
 PIXEL = 0.2  # deg
+CARD_COLUMNS = 20
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -188,13 +189,13 @@ def _hdus(model: RegressionModel) -> list[fits.BinTableHDU]:
         {
             "FOVALIGN": model.fov_align,
             "RATEPER": "LIVETIME",
-            "REFRATE": model.reference,
+            "REFRATE": _exact(model.reference),
             "REFINDEX": SPECTRAL_INDEX,
             "RATEUNIT": RATE_UNIT.to_string("fits"),
-            "RUNSCAT": model.scatter,
-            "E_LOW": scales.energy_low,
-            "E_HIGH": scales.energy_high,
-            "OFF_MAX": scales.offset,
+            "RUNSCAT": _exact(model.scatter),
+            "E_LOW": _exact(scales.energy_low),
+            "E_HIGH": _exact(scales.energy_high),
+            "OFF_MAX": _exact(scales.offset),
         }
         | {f"MEAN{number}": f"{name} {value!r}" for number, (name, value) in enumerate(scales.means.items(), 1)}
         | model.meta
@@ -215,6 +216,11 @@ def _hdus(model: RegressionModel) -> list[fits.BinTableHDU]:
         name="EFFECTS",
     )
     return [terms, coefficients, fits.ImageHDU(model.covariance, name="COVARIANCE"), strengths, effects]
+
+
+def _exact(number: float) -> float | str:
+    """Value of a card that is read back with all its bits: as a text where a FITS card has too few columns for them."""
+    return number if len(repr(number)) <= CARD_COLUMNS else repr(number)
 
 
 def is_regression_file(path: str | Path) -> bool:
@@ -308,11 +314,15 @@ def _finite(value: object, key: str, path: Path) -> float:
 
 
 def _check(model: RegressionModel, path: Path) -> None:
-    for hdu, column in (("COEFFICIENTS", "coefficients"), ("COVARIANCE", "covariance"), ("EFFECTS", "effects")):
-        values = np.array(list(model.effects.values())) if column == "effects" else getattr(model, column)
+    effects = np.array(list(model.effects.values()))
+    for hdu, column, values in (
+        ("COEFFICIENTS", "VALUE", model.coefficients),
+        ("COVARIANCE", None, model.covariance),
+        ("EFFECTS", "EFFECT", effects),
+    ):
         if wrong := np.count_nonzero(~np.isfinite(values)):
-            problem = f"{wrong} of {values.size} {column} are no finite numbers"
-            raise DataError(problem, path, hdu, remedy="fit the regression again")
+            problem = f"{wrong} of {values.size} are no finite numbers"
+            raise DataError(problem, path, hdu, column, "fit the regression again")
     zero = np.zeros(1)
     design = make_design(zero, zero, model.terms, model.scales, get_backend("numpy"))
     n = design.k.size

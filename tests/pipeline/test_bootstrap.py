@@ -125,6 +125,22 @@ def test_skipped_observations_are_in_no_sample(store: Path, tmp_path: Path) -> N
     np.testing.assert_array_equal(one.error.data, two.error.data)
 
 
+def test_observations_that_regions_cover_are_in_no_sample(store: Path, tmp_path: Path) -> None:
+    pytest.importorskip("regions")
+    index = Table.read(store / "obs-index.fits.gz")
+    (tmp_path / "all.reg").write_text(f"icrs\ncircle({index['RA_PNT'][2]},{index['DEC_PNT'][2]},8)\n")
+    settings = replace(COARSE, mask_regions=tmp_path / "all.reg", mask_target=False)
+    covered = make_models(store, tmp_path / "out", settings=settings, groups=ONE_GROUP)
+    assert [row.obs_id for row in covered.rows if row.status == "skipped"] == [3]
+    rest = copy_store(store, tmp_path / "data")
+    index[index["OBS_ID"] != 3].write(rest / "obs-index.fits.gz", overwrite=True)
+    other = make_models(
+        rest, tmp_path / "other", settings=replace(COARSE, mask=True, mask_target=False), groups=ONE_GROUP
+    )
+    one, two = (read_background_model(each.models[0]) for each in (covered, other))
+    np.testing.assert_allclose(one.error.data, two.error.data, rtol=1e-12)
+
+
 def test_resume_knows_the_bootstrap(made: Path, store: Path) -> None:
     before = contents(made)
     make_models(store, made, settings=replace(COARSE, resume=True), groups=ONE_GROUP)
