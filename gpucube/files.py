@@ -189,7 +189,7 @@ def named_errors(path: Path) -> Iterator[None]:
     except IsADirectoryError as error:
         raise DataError("is a folder, not a FITS file", path) from error
     except READ_ERRORS as error:
-        if "No SIMPLE card" in str(error):
-            raise DataError("is no FITS file", path) from error
-        problem = f"cannot be read as FITS: {type(error).__name__}: {error}"
+        # Astropy goes on to recommend options of its own.
+        text = "it does not begin as one" if "No SIMPLE card" in str(error) else f"{type(error).__name__}: {error}"
+        problem = f"cannot be read as FITS: {text}"
         raise DataError(problem, path, remedy="is it damaged? copy it again") from error

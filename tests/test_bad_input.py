@@ -165,7 +165,10 @@ def test_wrong_only_is_not_called_group_by(models: Path, store: Path) -> None:
 
 
 def test_text_is_no_fits_file(models: Path) -> None:
-    assert_refused(run("info", models / "bg_event_ledger.ecsv"), "bg_event_ledger.ecsv: is no FITS file")
+    assert_refused(
+        run("info", models / "bg_event_ledger.ecsv"),
+        "bg_event_ledger.ecsv: cannot be read as FITS: it does not begin as one",
+    )
 
 
 def test_regression_is_cross_validated(store: Path) -> None:

@@ -115,7 +115,7 @@ def test_groups_that_a_user_asks_for(store: Path, tmp_path: Path) -> None:
         (("info", "{tmp}/nothing.fits"), "no such file"),
         (("info", "{store}/obs-index.fits.gz"), "no background model"),
         (("plot", "{tmp}/nothing.fits"), "no such file"),
-        (("plot", "{tmp}"), "is a folder"),
+        (("plot", "{tmp}"), "no models"),
     ],
 )
 def test_user_errors_are_one_line_and_status_1(
