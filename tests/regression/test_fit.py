@@ -140,5 +140,5 @@ def test_what_is_missing_is_said():
     left_out = fit_regression(observed, AXES, NUMPY)
     assert {term.name for term in model.terms} - {term.name for term in left_out.terms} == {"muon_efficiency"}
     empty = [ObservationCounts(item.conditions, item.counts * 0) for item in observed]
-    with pytest.raises(OptionError, match="no counts"):
+    with pytest.raises(OptionError, match="no event above a threshold"):
         fit_regression(empty, AXES, NUMPY)
