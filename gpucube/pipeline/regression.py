@@ -110,7 +110,7 @@ def fit_observations(
         len(items),
         model.freedom.sum(),
         len(model.terms),
-        100 * model.scatter,
+        100 * model.nights.scatter,
     )
     return model
 
@@ -150,7 +150,7 @@ def group_background(
     total = sum(getattr(item, rate_per) for item in conditions)
     # Counts are rate times livetime, whatever the time that they are divided by.
     weights = np.array([item.livetime for item in conditions]) / total
-    single = [model.background(item, counts.axes, backend) for item in conditions]
+    single = [model.background(_on_any_night(item), counts.axes, backend) for item in conditions]
     rate, error = (
         sum(weight * np.asarray(getattr(item, name).data) for weight, item in zip(weights, single, strict=True))
         for name in ("rate", "error")
@@ -164,3 +164,9 @@ def group_background(
         livetime=livetime.on_host(),
         rate_per=rate_per.upper(),
     )
+
+
+def _on_any_night(conditions: Conditions) -> Conditions:
+    """The same conditions at no time: a group stands for other nights than those of its observations, too."""
+    known = {name: value for name, value in conditions.covariates.items() if name != "MJD"}
+    return replace(conditions, covariates=known)

@@ -100,7 +100,7 @@ def observation_features(conditions: Conditions, terms: Sequence[Term], scales: 
     }
     for term in terms:
         name = COVARIATE_TERMS.get(term.name)
-        if name is not None and name not in conditions.covariates:
+        if name is not None and term.conditions and name not in conditions.covariates:
             raise ObservationError(
                 f"no {name}, which the term {term.name} of the model needs",
                 column=name,

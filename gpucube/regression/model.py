@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gpucube.arrays.backend import Array, Backend, get_backend, to_host
 from gpucube.arrays.exposure import SPECTRAL_INDEX
-from gpucube.arrays.poisson_regression import log_rate, log_rate_variance
+from gpucube.arrays.poisson_regression import Design, log_rate, log_rate_variance
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import ALIGNMENTS, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
@@ -21,6 +21,7 @@ from gpucube.errors import DataError, OptionError
 from gpucube.files import fits_bytes, open_fits, write_whole
 from gpucube.observations.conditions import Conditions
 from gpucube.regression.features import Scales, condition_columns, make_design, observation_features
+from gpucube.regression.nights import SHARED_DAYS, NightExpected, Nights
 from gpucube.regression.quadrature import energy_nodes
 from gpucube.regression.terms import TERMS, Term
 
@@ -54,10 +55,8 @@ class RegressionModel:
         Strengths of the penalties.
     freedom : numpy.ndarray of float64, shape (Q,)
         Effective degrees of freedom.
-    scatter : float
-        Standard deviation of the logarithm of the rates of observations under the same conditions.
-    effects : dict of int to float
-        Logarithm of the rate of each observation of the fit over what its conditions let expect, by OBS_ID.
+    nights : Nights
+        Rate of each observation of the fit over what its conditions let expect, and how these scatter.
     fov_align : {"ALTAZ", "RADEC"}
         Orientation of DETX and DETY.
     meta : dict
@@ -71,14 +70,14 @@ class RegressionModel:
     covariance: NDArray[np.float64]
     strengths: NDArray[np.float64]
     freedom: NDArray[np.float64]
-    scatter: float
-    effects: dict[int, float]
+    nights: Nights
     fov_align: str = "ALTAZ"
     meta: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         names = ", ".join(term.name for term in self.terms)
-        return f"<RegressionModel: {len(self.effects)} observations, {self.coefficients.size} coefficients: {names}>"
+        n_obs, n = self.nights.slopes.shape
+        return f"<RegressionModel: {n_obs} observations, {n} coefficients: {names}>"
 
     @property
     def axes(self) -> tuple[Axis, Axis, Axis]:
@@ -109,9 +108,9 @@ class RegressionModel:
         -------
         BackgroundModel
             On the host. The rate, per livetime, is the mean over each energy bin at the centre of its pixel, and over
-            observations under the same conditions, whose rates scatter; the
-            statistical error is that of the model, and the scatter of observations under the same conditions
-            (header card RUNSCAT, relative) comes on top of it.
+            observations under the same conditions, whose rates scatter, given those of the fit that are near in
+            time where `conditions` has an ``MJD``; the statistical error is that of the model, and the scatter of
+            observations about it (header card RUNSCAT, relative) comes on top of it.
 
         Raises
         ------
@@ -128,19 +127,27 @@ class RegressionModel:
         weights = weights / np.diff(edges)[:, None]
         columns = self._columns(conditions, energy.ravel(), backend)
         logs = log_rate(backend.asarray(self.coefficients), columns, design)
+        night = self.nights.expected_at(conditions.covariates.get("MJD"))
         # The mean of a rate whose logarithm is normally distributed lies above its median.
-        reference = self.reference * float(np.exp(0.5 * self.scatter**2))
+        reference = self.reference * float(np.exp(night.effect + 0.5 * night.scatter**2))
         spectrum = reference * energy**-SPECTRAL_INDEX * weights
         at_nodes = xp.reshape(xp.mean(xp.exp(logs), axis=0), (*energy.shape, -1))
         rate = xp.sum(backend.asarray(spectrum)[:, :, None] * at_nodes, axis=1)
         middle = xp.mean(columns, axis=0)[energy.shape[1] // 2 :: energy.shape[1], :]
-        variance = log_rate_variance(backend.asarray(self.covariance), middle, design)
+        variance = self._variance(middle, design, night, backend)
         return BackgroundModel(
             rate=Cube(axes, to_host(xp.reshape(rate, shape)), RATE_UNIT),
             error=Cube(axes, to_host(xp.reshape(rate * xp.sqrt(variance), shape)), RATE_UNIT),
             fov_align=self.fov_align,
-            meta={"METHOD": "regression", "RUNSCAT": self.scatter, "ERRKIND": "COVARIANCE"},
+            meta={"METHOD": "regression", "RUNSCAT": night.scatter, "ERRKIND": "COVARIANCE"},
         )
+
+    def _variance(self, columns: Array, design: Design, night: NightExpected, backend: Backend) -> Array:
+        """Variance of the logarithm of the rate; the effect of the night falls where a coefficient rises."""
+        shared = self.covariance @ night.slopes
+        alone = log_rate_variance(backend.asarray(self.covariance), columns, design)
+        both = log_rate(backend.asarray(shared), columns, design)
+        return backend.xp.clip(alone - 2 * both + float(shared @ night.slopes + night.variance), 0.0, backend.xp.inf)
 
     def _columns(self, conditions: Conditions, energy: NDArray[np.float64], backend: Backend) -> Array:
         features = observation_features(conditions, self.terms, self.scales)
@@ -192,7 +199,10 @@ def _hdus(model: RegressionModel) -> list[fits.BinTableHDU]:
             "REFRATE": _exact(model.reference),
             "REFINDEX": SPECTRAL_INDEX,
             "RATEUNIT": RATE_UNIT.to_string("fits"),
-            "RUNSCAT": _exact(model.scatter),
+            "RUNSCAT": _exact(model.nights.scatter),
+            "OWNVAR": _exact(model.nights.own),
+            "SHAREVAR": _exact(model.nights.shared),
+            "SHAREFOR": SHARED_DAYS,
             "E_LOW": _exact(scales.energy_low),
             "E_HIGH": _exact(scales.energy_high),
             "OFF_MAX": _exact(scales.offset),
@@ -200,7 +210,7 @@ def _hdus(model: RegressionModel) -> list[fits.BinTableHDU]:
         | {f"MEAN{number}": f"{name} {value!r}" for number, (name, value) in enumerate(scales.means.items(), 1)}
         | model.meta
     )
-    for key, unit in (("E_LOW", "TeV"), ("E_HIGH", "TeV"), ("OFF_MAX", "deg")):
+    for key, unit in (("E_LOW", "TeV"), ("E_HIGH", "TeV"), ("OFF_MAX", "deg"), ("SHAREFOR", "d")):
         terms.header.comments[key] = f"[{unit}]"
     errors = np.sqrt(np.diag(model.covariance))
     columns = {"VALUE": model.coefficients, "ERROR": errors, "FREEDOM": model.freedom}
@@ -208,10 +218,15 @@ def _hdus(model: RegressionModel) -> list[fits.BinTableHDU]:
         [fits.Column(name, "D", array=values) for name, values in columns.items()], name="COEFFICIENTS"
     )
     strengths = fits.BinTableHDU.from_columns([fits.Column("STRENGTH", "D", array=model.strengths)], name="STRENGTHS")
+    nights = model.nights
+    n_coefficients = nights.slopes.shape[1]
     effects = fits.BinTableHDU.from_columns(
         [
-            fits.Column("OBS_ID", "K", array=np.array(list(model.effects), dtype=np.int64)),
-            fits.Column("EFFECT", "D", array=np.array(list(model.effects.values()))),
+            fits.Column("OBS_ID", "K", array=nights.obs_ids),
+            fits.Column("MJD", "D", unit="d", array=nights.mjd),
+            fits.Column("EFFECT", "D", array=nights.effects),
+            fits.Column("ERROR", "D", array=nights.errors),
+            fits.Column("SLOPES", f"{n_coefficients}D", array=nights.slopes),
         ],
         name="EFFECTS",
     )
@@ -278,15 +293,18 @@ def read_regression_model(path: str | Path) -> RegressionModel:
             covariance=np.array(hdus["COVARIANCE"].data, dtype=np.float64),
             strengths=_column(hdus["STRENGTHS"], "STRENGTH"),
             freedom=_column(hdus["COEFFICIENTS"], "FREEDOM"),
-            scatter=_finite(header["RUNSCAT"], "RUNSCAT", path),
-            effects=dict(
-                zip(hdus["EFFECTS"].data["OBS_ID"].tolist(), hdus["EFFECTS"].data["EFFECT"].tolist(), strict=True)
-            ),
+            nights=_read_nights(hdus["EFFECTS"], header, path),
             fov_align=str(header["FOVALIGN"]),
             meta={key: header[key] for key in ("NOBS", "THRESRUL", "MASKED", "GPCBSET") if key in header},
         )
     _check(model, path)
     return model
+
+
+def _read_nights(hdu: fits.BinTableHDU, header: fits.Header, path: Path) -> Nights:
+    mjd, effects, errors, slopes = (_column(hdu, name) for name in ("MJD", "EFFECT", "ERROR", "SLOPES"))
+    own, shared = (_finite(header[key], key, path) for key in ("OWNVAR", "SHAREVAR"))
+    return Nights(np.array(hdu.data["OBS_ID"], dtype=np.int64), mjd, effects, errors, slopes, own, shared)
 
 
 def _column(hdu: fits.BinTableHDU, name: str) -> NDArray[np.float64]:
@@ -314,11 +332,13 @@ def _finite(value: object, key: str, path: Path) -> float:
 
 
 def _check(model: RegressionModel, path: Path) -> None:
-    effects = np.array(list(model.effects.values()))
+    nights = model.nights
     for hdu, column, values in (
         ("COEFFICIENTS", "VALUE", model.coefficients),
         ("COVARIANCE", None, model.covariance),
-        ("EFFECTS", "EFFECT", effects),
+        ("EFFECTS", "EFFECT", nights.effects),
+        ("EFFECTS", "ERROR", nights.errors),
+        ("EFFECTS", "SLOPES", nights.slopes),
     ):
         if wrong := np.count_nonzero(~np.isfinite(values)):
             problem = f"{wrong} of {values.size} are no finite numbers"
@@ -331,5 +351,7 @@ def _check(model: RegressionModel, path: Path) -> None:
         raise DataError(problem, path, "COEFFICIENTS", "VALUE", "use the version of gpucube that wrote it")
     if model.covariance.shape != (n, n):
         raise DataError(f"shape {model.covariance.shape} where there are {n} coefficients", path, "COVARIANCE")
+    if nights.slopes.shape[1:] != (n,):
+        raise DataError(f"shape {nights.slopes.shape} where there are {n} coefficients", path, "EFFECTS", "SLOPES")
     if model.fov_align not in ALIGNMENTS:
         raise DataError(f"FOVALIGN is {model.fov_align!r}", path, MARK, "FOVALIGN")
