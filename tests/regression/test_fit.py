@@ -6,27 +6,9 @@ import pytest
 from gpucube.arrays.backend import get_backend, to_host
 from gpucube.errors import ObservationError, OptionError
 from gpucube.regression.fit import ObservationCounts, fit_regression, regression_axes
-from tests.regression.truth import AXES, EFFECTS, Truth, make_conditions, mean_counts, observe
+from tests.regression.truth import AXES, CORNERS, EFFECTS, Truth, make_conditions, mean_counts, observe, pulls
 
 NUMPY = get_backend("numpy")
-CORNERS = np.hypot(AXES[1].centers[:, None], AXES[2].centers) > 2.2
-
-
-def pulls(seed, n_obs=40, masked=False):
-    """Of the logarithm of the rate of new observations, where counts are enough to know it."""
-    rng = np.random.default_rng(seed)
-    truth = Truth(rate=60.0, strength={"season": 0.0})
-    conditions = make_conditions(n_obs, rng)
-    fractions = [rng.uniform(0.3, 1.0, CORNERS.shape) for _ in conditions] if masked else None
-    model = fit_regression(observe(truth, conditions, rng, open_fractions=fractions), AXES, NUMPY, ("+dead_time",))
-    found = []
-    for item in make_conditions(4, rng):
-        background = model.background(item, AXES)
-        used = (AXES[0].edges[:-1] > item.threshold) & (AXES[0].edges[1:] < 8.0)
-        mean = mean_counts(truth, item)[used] / item.livetime / background.rate.bin_volume[used]
-        rate, error = background.rate.data[used], background.error.data[used]
-        found.append((np.log(rate / mean) * rate / error)[:, ~CORNERS])
-    return np.concatenate([values.ravel() for values in found])
 
 
 @pytest.fixture(scope="module")
