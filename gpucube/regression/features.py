@@ -28,7 +28,7 @@ __all__ = ["Scales", "condition_columns", "make_design", "observation_features"]
 UNIT_OFFSET = 2.0
 # Energy over threshold, in decades, above which the threshold no longer matters.
 TURN_ON_RANGE = 1.6
-TURN_ON_FUNCTIONS, TURN_ON_COARSE = 9, 5
+TURN_ON_FUNCTIONS, TURN_ON_COARSE = 14, 5
 ABOVE_RANGE = 1.0
 FUNCTIONS_PER_DECADE = 5.0
 RADIAL_FUNCTIONS = 8
