@@ -1,8 +1,8 @@
 """Tables of a FITS file, of which only what is asked for is parsed.
 
 astropy prepares every column and keyword of each HDU that it passes, which takes four times as long as to decompress
-the file. Here the headers are walked through by their sizes; header values still are astropy's, columns of plain
-numbers are views of the file, and for all else, and for any file that is not quite regular, astropy does it.
+the file. Here the headers are walked through by their sizes, columns of plain numbers are views of the file, and for
+all else, and for any file that is not quite regular, astropy does it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
 from gpucube.files import GZIP_MAGIC, named_errors
+from gpucube.fits_header import CARD, Header, parse_header
 
 __all__ = ["decompress", "open_tables"]
 
-BLOCK, CARD = 2880, 80
+BLOCK = 2880
 GZIP = 31  # window bits by which zlib takes a gzip file
 END = re.compile(rb"(?:.{80})*?END {77}", re.DOTALL)
 STRUCTURE = re.compile(rb"(XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTNAME|TFIELDS) *= *('[^']*'|-?\d+|T|F)")
@@ -179,9 +180,9 @@ class Table(fits.BinTableHDU):
         return self._content[self._place[0] : self._place[1]].decode("ascii")
 
     @cached_property
-    def header(self) -> fits.Header:
+    def header(self) -> Header | fits.Header:
         """Its header."""
-        return fits.Header.fromstring(self._text)
+        return parse_header(self._text)
 
     @cached_property
     def name(self) -> str:

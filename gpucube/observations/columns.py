@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,7 @@ def column_unit(column: Column, default: str | u.UnitBase) -> u.UnitBase:
     return unit_from(text) if text else u.Unit(default)
 
 
+@lru_cache(maxsize=256)
 def unit_from(text: str) -> u.UnitBase:
     """Get a unit by its name, also one that astropy does not know.
 

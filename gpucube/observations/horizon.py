@@ -28,6 +28,7 @@ __all__ = ["Horizon"]
 
 WGS84 = 1  # as ERFA counts ellipsoids
 MJD_ZERO = 2400000.5
+DAY = 86400.0  # s
 # Angle in rad by which the Earth turns in a second of UT1; IAU 2000 resolution B1.8.
 EARTH_RATE = 2 * np.pi * 1.00273781191135448 / 86400
 
@@ -66,11 +67,13 @@ class Horizon:
             Good for hours around that time.
         """
         with bundled_earth_orientation():
-            utc = (reference + time * u.s).utc
-            ut1_utc, pole_x, pole_y = _earth_orientation(utc.jd1, utc.jd2)
-            place = erfa.gc2gd(WGS84, np.array([value.to_value(u.m) for value in location.to_geocentric()]))
+            # As astropy adds seconds to a time, without its objects.
+            tai = reference.tai
+            utc = erfa.taiutc(tai.jd1, tai.jd2 + time / DAY)
+            ut1_utc, pole_x, pole_y = _earth_orientation(*utc)
+            place = erfa.gc2gd(WGS84, np.array(location.to_value(u.m).item()))
             airless = 0.0, 0.0, 0.0, 1.0
-            astrometry, _ = erfa.apco13(utc.jd1, utc.jd2, ut1_utc, *place, pole_x, pole_y, *airless)
+            astrometry, _ = erfa.apco13(*utc, ut1_utc, *place, pole_x, pole_y, *airless)
         return cls(time, np.asarray(astrometry))
 
     def apparent(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:
