@@ -8,18 +8,20 @@ astropy.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from astropy.io import fits
 
-__all__ = ["CARD", "Header", "parse_header"]
+__all__ = ["CARD", "COMMENTARY", "KEYWORD", "PRINTABLE", "Header", "header_text", "parse_header"]
 
 CARD = 80
 COMMENTARY = {"COMMENT", "HISTORY", ""}
 END = "END".ljust(CARD)
 PRINTABLE = re.compile("[ -~]*")
+KEYWORD = re.compile("[A-Z0-9_-]{1,8}")
 # A keyword, then a text without quotes in it, a truth value or a number, and perhaps a comment.
 REGULAR = re.compile(
     r"""(?!COMMENT\ |HISTORY\ |CONTINUE|END\ )(?=.{8}=)([A-Z0-9_-]+)\ *=\ +
@@ -70,13 +72,13 @@ class Header:
     Parameters
     ----------
     text : str
-        All cards.
+        All cards, END among them.
     cards : dict of str to match
         The first card of each keyword.
     """
 
     def __init__(self, text: str, cards: dict[str, re.Match[str]]) -> None:
-        self._header_text, self._matches = text, cards
+        self.text, self._matches = text, cards
 
     def __getattr__(self, name: str) -> Any:
         """Whatever else a header has."""
@@ -86,7 +88,7 @@ class Header:
 
     @cached_property
     def _whole(self) -> fits.Header:
-        return fits.Header.fromstring(self._header_text)
+        return fits.Header.fromstring(self.text)
 
     def __contains__(self, keyword: str) -> bool:
         return keyword.upper() in self._matches or (keyword.upper() in COMMENTARY and keyword in self._whole)
@@ -108,6 +110,16 @@ class Header:
         except KeyError:
             return default
 
+    @property
+    def cards(self) -> Iterator[tuple[str, Any]]:
+        """Keywords and values of all cards, also of those without a value: comments."""
+        for start in range(0, self.text.index(END), CARD):
+            match = REGULAR.fullmatch(self.text, start, start + CARD)
+            if match:
+                yield match[1], _value(match)
+            else:
+                yield self.text[start : start + 8].rstrip(), self.text[start + 8 : start + CARD].rstrip()
+
     @cached_property
     def comments(self) -> dict[str, str]:
         """Comment of each keyword, empty if it has none."""
@@ -124,3 +136,50 @@ def _value(match: re.Match[str]) -> str | bool | int | float:
         return int(number)
     except ValueError:
         return float(number.replace("D", "E"))
+
+
+def header_text(cards: Iterable[tuple[str, object] | tuple[str, object, str]]) -> str:
+    """Format the cards of a header.
+
+    Parameters
+    ----------
+    cards : iterable of (str, object) or (str, object, str)
+        Keywords, values and comments.
+
+    Returns
+    -------
+    str
+        The cards as astropy formats them, without END.
+    """
+    return "".join(_card_text(*card) for card in cards)
+
+
+def _card_text(keyword: str, value: object, comment: str = "") -> str:
+    text = _value_text(keyword, value)
+    if text is not None:
+        equals = "" if keyword in COMMENTARY else "= "
+        card = f"{keyword:8}{equals}{text}{' / ' * bool(comment)}{comment}"
+        if len(card) <= CARD and PRINTABLE.fullmatch(card):
+            return card.ljust(CARD)
+    return str(fits.Header([(keyword, value, comment)]).tostring(sep="", endcard=False, padding=False))
+
+
+def _value_text(keyword: str, value: object) -> str | None:
+    """Value of a regular card; None for what astropy has to format."""
+    if keyword in COMMENTARY:
+        return value if isinstance(value, str) else None
+    if not KEYWORD.fullmatch(keyword):
+        return None
+    match value:
+        case str() if "'" in value or ": " in value:
+            return None
+        case str():
+            return f"'{value:8}'".ljust(20) if value else "''"
+        case bool() | np.bool_():
+            return f"{'T' if value else 'F':>20}"
+        case int() | np.integer():
+            return f"{value:>20d}"
+        case float() | np.floating():
+            text = str(value).replace("e", "E")
+            return f"{text:>20}" if len(text) <= 20 and np.isfinite(value) else None
+    return None

@@ -6,12 +6,13 @@ import copy
 import math
 import warnings
 
+import numpy as np
 import pytest
 from astropy.io import fits
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gpucube.fits_header import Header, parse_header
+from gpucube.fits_header import Header, header_text, parse_header
 
 PRINTABLE = st.characters(min_codepoint=32, max_codepoint=126)
 KEYWORDS = st.from_regex(r"[A-Z0-9_-]{1,8}", fullmatch=True) | st.sampled_from(["EXTNAME", "TTYPE1", "END1", "DP1"])
@@ -96,3 +97,24 @@ def test_numbers_of_any_spelling(value: str) -> None:
     assert isinstance(found, Header)
     assert math.isclose(found["KEY"], 1500)
     assert isinstance(found["KEY"], int) == value.isdigit()
+
+
+@given(
+    keyword=KEYWORDS | st.sampled_from(["COMMENT", "HISTORY", ""]),
+    value=st.text(PRINTABLE, max_size=90)
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_infinity=False, allow_nan=False),
+    comment=st.text(PRINTABLE, max_size=30).map(str.strip),
+)
+@example(keyword="A", value=np.float32(1.1), comment="")
+@example(keyword="A", value=np.int64(3), comment="[s] x")
+@example(keyword="A", value=np.bool_(True), comment="")
+@settings(max_examples=300)
+def test_cards_are_written_as_by_astropy(keyword: str, value: object, comment: str) -> None:
+    if keyword in ("COMMENT", "HISTORY", ""):
+        value, comment = str(value), ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = fits.Header([(keyword, value, comment)]).tostring(sep="", endcard=False, padding=False)
+        assert header_text([(keyword, value, comment)]) == expected

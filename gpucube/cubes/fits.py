@@ -23,8 +23,8 @@ from gpucube.cubes.axis import AXIS_NAMES, RADIAL_AXIS_NAMES, Axis
 from gpucube.cubes.background import ALIGNMENTS, RATE_TIMES, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.errors import DataError, OptionError
-from gpucube.files import compressed, fits_bytes, open_fits, write_whole
-from gpucube.fits_writer import Column, image_bytes, table_bytes
+from gpucube.files import compressed, open_fits, write_whole
+from gpucube.fits_writer import Column, hdu_bytes, image_bytes, table_bytes
 
 __all__ = ["CREATOR", "background_hdu", "read_background_model", "write_image", "write_table"]
 
@@ -81,13 +81,7 @@ def write_table(model: BackgroundModel, path: str | Path, extra: Sequence[bytes 
     for name, cube in (("COUNTS", model.counts), ("LIVETIME", model.livetime)):
         if cube is not None:
             hdus.append(_table_of_cube(name, name, cube.axes, to_host(cube.data), cube.unit))
-    _write(path, (*hdus, *map(_serialised, extra)))
-
-
-def _serialised(hdu: bytes | fits.BinTableHDU) -> bytes:
-    if isinstance(hdu, bytes):
-        return hdu
-    return fits_bytes(fits.HDUList([fits.PrimaryHDU(), hdu]), compress=False)[len(image_bytes(None)) :]
+    _write(path, (*hdus, *(hdu if isinstance(hdu, bytes) else hdu_bytes(hdu) for hdu in extra)))
 
 
 def _write(path: Path, hdus: tuple[bytes, ...]) -> None:

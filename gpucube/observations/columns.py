@@ -18,6 +18,7 @@ from astropy.utils.data import get_readable_fileobj
 from numpy.typing import NDArray
 
 from gpucube.errors import DataError
+from gpucube.observations.plain_tables import plain_tables
 
 __all__ = ["column_floats", "column_texts", "column_unit", "column_values", "read_tables", "unit_from"]
 
@@ -71,6 +72,9 @@ def _tables_of(path: Path) -> list[Table]:
     with get_readable_fileobj(path, encoding="binary") as file:
         content = file.read()
     if content.startswith(b"SIMPLE"):
+        plain = plain_tables(content)
+        if plain is not None:
+            return plain
         with fits.open(io.BytesIO(content)) as hdus:
             found = [hdu for hdu in hdus if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU))]
             return [Table.read(hdu, mask_invalid=False) for hdu in found]
