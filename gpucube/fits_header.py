@@ -104,7 +104,20 @@ class Header:
         raise KeyError(f"Keyword {keyword!r} not found.")
 
     def get(self, keyword: str, default: Any = None) -> Any:
-        """Value of a keyword, or a default."""
+        """Get the value of a keyword.
+
+        Parameters
+        ----------
+        keyword : str
+            The keyword.
+        default : object, optional
+            What to give if it is missing.
+
+        Returns
+        -------
+        object
+            Its value, or the default.
+        """
         try:
             return self[keyword]
         except KeyError:

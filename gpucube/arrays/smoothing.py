@@ -126,24 +126,22 @@ def _mirrored_points(n: int, reach: int, *, like: Array, xp: Any) -> Array:
 
 
 def _smooth(cube: Array, passes: int, *, xp: Any) -> Array:
+    rows, columns = (_mirrored(n, like=cube, xp=xp) for n in cube.shape[1:])
     for _ in range(passes):
-        cube = _convolve_k5a(cube, xp=xp)
+        cube = _convolve_k5a(xp.take(xp.take(cube, rows, axis=1), columns, axis=2))
     return cube
 
 
-def _convolve_k5a(cube: Array, *, xp: Any) -> Array:
-    n_y, n_x = cube.shape[1:]
-    padded = _mirror(_mirror(cube, 1, xp=xp), 2, xp=xp)
-    result = xp.zeros_like(cube)
-    for i, row in enumerate(K5A):
-        for j, weight in enumerate(row):
-            if weight:
-                result = result + weight * padded[:, i : i + n_y, j : j + n_x]
-    return result / sum(map(sum, K5A))
+def _convolve_k5a(padded: Array) -> Array:
+    """Twice the sum of the nearest nine pixels, three times the pixel, and the four that are two away; shrinks by two."""
+    triple = padded[:, 1:-1, 1:-3] + padded[:, 1:-1, 2:-2] + padded[:, 1:-1, 3:-1]
+    square = triple[:, :-2, :] + triple[:, 1:-1, :] + triple[:, 2:, :]
+    center = padded[:, 2:-2, :]
+    cross = padded[:, :-4, 2:-2] + padded[:, 4:, 2:-2] + (center[:, :, :-4] + center[:, :, 4:])
+    return (2 * square + 3 * center[:, :, 2:-2] + cross) / sum(map(sum, K5A))
 
 
-def _mirror(cube: Array, axis: int, *, xp: Any) -> Array:
-    """Add two pixels at both ends of an axis; also right for axes shorter than two pixels."""
-    n = cube.shape[axis]
-    position = xp.arange(-2, n + 2, dtype=xp.int64, device=array_api_compat.device(cube)) % (2 * n)
-    return xp.take(cube, xp.where(position < n, position, 2 * n - 1 - position), axis=axis)
+def _mirrored(n: int, *, like: Array, xp: Any) -> Array:
+    """Pixels of an axis and two more at both ends; also right for axes shorter than two pixels."""
+    position = xp.arange(-REACH, n + REACH, dtype=xp.int64, device=array_api_compat.device(like)) % (2 * n)
+    return xp.where(position < n, position, 2 * n - 1 - position)

@@ -107,7 +107,7 @@ def background_hdu(model: BackgroundModel) -> fits.BinTableHDU:
 
 
 def _background_table(model: BackgroundModel) -> bytes:
-    rate = _floored(model).to_value(FILE_RATE_UNIT)
+    rate = _rate_to_write(model)
     cards = {"HDUCLAS4": GADF_CLASS[_names(model.axes)], "FOVALIGN": model.fov_align, "RATEPER": model.rate_per}
     return _table_of_cube("BACKGROUND", "BKG", model.axes, rate, FILE_RATE_UNIT, GADF_CARDS | cards | _rate_meta(model))
 
@@ -147,7 +147,7 @@ def write_image(model: BackgroundModel, path: str | Path) -> None:
         Column("E_MIN", edges[:-1], "TeV"),
         Column("E_MAX", edges[1:], "TeV"),
     ]
-    image = image_bytes(_floored(model).to_value(FILE_RATE_UNIT), cards)
+    image = image_bytes(_rate_to_write(model), cards)
     _write(Path(path), (image, table_bytes("EBOUNDS", bounds)))
 
 
@@ -194,12 +194,13 @@ def _read_meta(hdus: fits.HDUList, background: fits.BinTableHDU) -> dict[str, ob
     return found | {key: error[key] for key in ERROR_META if key in error}
 
 
-def _floored(model: BackgroundModel) -> u.Quantity:
-    rate = model.rate.quantity
-    if model.floor is None:
-        return rate
-    floor = u.Quantity(model.floor, "s-1 TeV-1 sr-1").to(rate.unit)
-    return np.where(rate.value >= floor.value, rate.value, floor.value) * rate.unit
+def _rate_to_write(model: BackgroundModel) -> np.ndarray:
+    """Rate in the unit of the files, and not below the floor."""
+    rate, unit = model.rate.on_host().data, model.rate.unit
+    if model.floor is not None:
+        floor = model.floor * RATE_UNIT.to(unit)
+        rate = np.where(rate >= floor, rate, floor)
+    return rate * unit.to(FILE_RATE_UNIT)
 
 
 def _table_of_cube(

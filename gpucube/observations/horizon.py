@@ -29,6 +29,8 @@ __all__ = ["Horizon"]
 WGS84 = 1  # as ERFA counts ellipsoids
 MJD_ZERO = 2400000.5
 DAY = 86400.0  # s
+# Pressure, temperature, humidity and wavelength: no refraction
+AIRLESS = 0.0, 0.0, 0.0, 1.0
 # Angle in rad by which the Earth turns in a second of UT1; IAU 2000 resolution B1.8.
 EARTH_RATE = 2 * np.pi * 1.00273781191135448 / 86400
 
@@ -71,9 +73,8 @@ class Horizon:
             tai = reference.tai
             utc = erfa.taiutc(tai.jd1, tai.jd2 + time / DAY)
             ut1_utc, pole_x, pole_y = _earth_orientation(*utc)
-            place = erfa.gc2gd(WGS84, np.array(location.to_value(u.m).item()))
-            airless = 0.0, 0.0, 0.0, 1.0
-            astrometry, _ = erfa.apco13(*utc, ut1_utc, *place, pole_x, pole_y, *airless)
+            place = _geodetic(*location.to_value(u.m).item())
+            astrometry, _ = erfa.apco13(*utc, ut1_utc, *place, pole_x, pole_y, *AIRLESS)
         return cls(time, np.asarray(astrometry))
 
     def apparent(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -115,6 +116,14 @@ class Horizon:
         sp, cp = star["sphi"], star["cphi"]
         upright = np.array([[-sp, 0, cp], [0, 1, 0], [cp, 0, sp]])
         return upright @ pole @ np.moveaxis(earth, -1, 0)
+
+
+# Most data sets are of one observatory.
+@lru_cache(maxsize=64)
+def _geodetic(x: float, y: float, z: float) -> tuple[float, float, float]:
+    """Longitude and latitude in rad and height in m of a place in m from the centre of the Earth."""
+    longitude, latitude, height = erfa.gc2gd(WGS84, np.array([x, y, z]))
+    return float(longitude), float(latitude), float(height)
 
 
 def _earth_orientation(jd1: float, jd2: float) -> tuple[float, float, float]:

@@ -73,10 +73,13 @@ def fov_matrix(lon: float | np.ndarray, lat: float | np.ndarray) -> np.ndarray:
     numpy.ndarray of float64, shape (3, 3) or (k, 3, 3)
         Rotation and mirroring of the longitude.
     """
-    lon, lat = np.broadcast_arrays(lon, lat)
     sx, cx, sy, cy = np.sin(lon), np.cos(lon), np.sin(lat), np.cos(lat)
-    rows = [[cy * cx, cy * sx, sy], [sx, -cx, np.zeros_like(sx)], [-sy * cx, -sy * sx, cy]]
-    return np.moveaxis(np.array(rows), (0, 1), (-2, -1))
+    rows = ((cy * cx, cy * sx, sy), (sx, -cx, 0.0), (-sy * cx, -sy * sx, cy))
+    matrix = np.empty((*np.shape(rows[0][0]), 3, 3))
+    for i, row in enumerate(rows):
+        for j, element in enumerate(row):
+            matrix[..., i, j] = element
+    return matrix
 
 
 @dataclass(frozen=True, eq=False)
