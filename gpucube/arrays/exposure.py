@@ -134,9 +134,10 @@ def spectral_index(counts: Array, exposure: Array, threshold: Array, energy_edge
 def _mean_place(index: Array, place: Array, exposure: Array, lowest: Array, high: Array, *, xp: Any) -> Array:
     """Mean bin number in each window for a power law: it falls with the index."""
     exponent = _not_zero(1 - index, xp=xp)[:, None]
-    expected = xp.sum(exposure[:, None, None] * (high**exponent - lowest**exponent) / exponent, axis=0)
-    total = xp.sum(expected, axis=1)
-    return xp.sum(expected * place, axis=1) / xp.where(total > 0, total, 1.0)
+    # Events in each bin, but for a factor that all bins of a window have in common
+    expected = xp.sum(exposure[:, None, None] * (high**exponent - lowest**exponent), axis=0)
+    total, moment = expected @ xp.ones_like(place), expected @ place
+    return moment / xp.where(total != 0, total, 1.0)
 
 
 def _bisect(falling: Callable[[Array], Array], wanted: Array, like: Array, *, xp: Any) -> Array:

@@ -90,16 +90,35 @@ def smooth_variance(variance: Array, passes: int) -> Array:
     n_y, n_x = variance.shape[1:]
     kernel = _kernel_of(passes, like=variance, xp=xp)
     rows, columns = (_mirrored_points(n, REACH * passes, like=variance, xp=xp) for n in (n_y, n_x))
-    flat_columns = xp.reshape(columns, (columns.shape[0], -1))
-    result = xp.zeros_like(variance)
-    for row in range(n_y):
+    # A quarter of the points is enough: the others are mirror images, and so is what comes of them.
+    quarter = _fold(_fold(variance, 1, xp=xp), 2, xp=xp)
+    half_y, half_x = quarter.shape[1:]
+    flat_columns = xp.reshape(columns[:, :half_x, :], (columns.shape[0], -1))
+    result = xp.zeros((quarter.shape[0], n_y, n_x), dtype=variance.dtype, device=array_api_compat.device(variance))
+    for row in range(half_y):
         # One row of points does not spread beyond these rows.
         low, high = max(0, row - REACH * passes), min(n_y, row + REACH * passes + 1)
-        weights = xp.reshape((rows[:, row, low:high].T @ kernel) @ flat_columns, (high - low, n_x, n_x))
-        spread = variance[:, row, :] @ xp.reshape(xp.permute_dims(weights**2, (1, 0, 2)), (n_x, -1))
+        weights = xp.reshape((rows[:, row, low:high].T @ kernel) @ flat_columns, (high - low, half_x, n_x))
+        spread = quarter[:, row, :] @ xp.reshape(xp.permute_dims(weights**2, (1, 0, 2)), (half_x, -1))
         added = xp.reshape(spread, (-1, high - low, n_x)) + result[:, low:high, :]
         result = xp.concat([result[:, :low, :], added, result[:, high:, :]], axis=1)
-    return result
+    return _unfold(_unfold(result, 2, xp=xp), 1, xp=xp)
+
+
+def _fold(images: Array, axis: int, *, xp: Any) -> Array:
+    """First half of images along an axis, then that of their mirror images; the middle of an odd number counts once."""
+    n = images.shape[axis]
+    half = (n + 1) // 2
+    place = xp.arange(n, dtype=xp.int64, device=array_api_compat.device(images))
+    mirrored = xp.where(xp.expand_dims(place, axis=tuple({0, 1, 2} - {axis})) < n // 2, xp.flip(images, axis=axis), 0.0)
+    both = xp.concat([images, mirrored])
+    return both[:, :half, :] if axis == 1 else both[:, :, :half]
+
+
+def _unfold(images: Array, axis: int, *, xp: Any) -> Array:
+    """Add the second half of images, mirrored, to the first."""
+    n = images.shape[0] // 2
+    return images[:n, ...] + xp.flip(images[n:, ...], axis=axis)
 
 
 def _kernel_of(passes: int, *, like: Array, xp: Any) -> Array:
