@@ -152,7 +152,7 @@ def _smooth(cube: Array, passes: int, *, xp: Any) -> Array:
 
 
 def _convolve_k5a(padded: Array) -> Array:
-    """Twice the sum of the nearest nine pixels, three times the pixel, and the four that are two away; shrinks by two."""
+    """Twice the nearest nine pixels, three times the pixel itself, and the four that are two away; edges are lost."""
     triple = padded[:, 1:-1, 1:-3] + padded[:, 1:-1, 2:-2] + padded[:, 1:-1, 3:-1]
     square = triple[:, :-2, :] + triple[:, 1:-1, :] + triple[:, 2:, :]
     center = padded[:, 2:-2, :]

@@ -235,5 +235,6 @@ def _sources_near(table: ObservationTable, rows: list[LedgerRow], settings: Sett
     distances = pointing[indices].separation(catalog.positions[nearest]).deg
     names = catalog.names[nearest]
     return {
-        index: f"{distance:.2f} deg from {name}" for index, distance, name in zip(indices, distances, names, strict=True)
+        index: f"{distance:.2f} deg from {name}"
+        for index, distance, name in zip(indices, distances, names, strict=True)
     }
