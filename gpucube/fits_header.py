@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -167,6 +167,8 @@ def header_text(cards: Iterable[tuple[str, object] | tuple[str, object, str]]) -
     return "".join(_card_text(*card) for card in cards)
 
 
+# The tables of a model have many cards in common. Typed, because 1, 1.0 and True are equal and have other texts.
+@lru_cache(maxsize=1024, typed=True)
 def _card_text(keyword: str, value: object, comment: str = "") -> str:
     text = _value_text(keyword, value)
     if text is not None:
