@@ -99,7 +99,8 @@ def decompress(content: bytes) -> bytes:
     """
     stream = _zlib.decompressobj(GZIP)
     try:
-        plain = stream.decompress(content)
+        # The last four bytes of a whole stream are its length.
+        plain = stream.decompress(content, int.from_bytes(content[-4:], "little") + 1)
     except _zlib.error:
         plain = b""
     # Files in several parts, and the errors for damaged ones, are those of gzip.

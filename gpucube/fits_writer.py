@@ -6,6 +6,7 @@ that it would write.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ class Column:
         """What goes to the header: name, format, unit and order of the axes of a cell."""
         cell = self.values.shape[1:]
         kind = self.values.dtype.str[1:]
-        number = str(int(np.prod(cell))) if cell else ""
+        number = str(math.prod(cell)) if cell else ""
         form = f"{_text_width(self.values)}A" if kind[0] in "US" else number + CODES[kind]
         dim = f"({','.join(map(str, reversed(cell)))})" if len(cell) > 1 else None
         return self.name, form, self.unit, dim
