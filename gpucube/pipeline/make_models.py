@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 
 # FITS keyword by which --resume knows a finished model.
 FINGERPRINT = "GPCBSET"
+# Threads that wait for the disk
+MOST_WRITERS = 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -218,8 +220,9 @@ class _Run:
             self._keep(group_id, rows)
         waiting = {group_id: rows for group_id, rows in groups.items() if group_id not in finished}
         # One stream of blocks for all groups, so that readers do not pause between them; nor do they for the disk.
-        with ThreadPoolExecutor(1, "writer") as writer:
-            for group_id, rows in in_order(self._write, self._models(waiting, workers), writer, lambda: 1):
+        n_writers = min(workers.number(), MOST_WRITERS)
+        with ThreadPoolExecutor(n_writers) as writers:
+            for group_id, rows in in_order(self._write, self._models(waiting, workers), writers, lambda: n_writers):
                 self._keep(group_id, rows)
         used = {row.group_id for row in self.rows if row.status == "used"}
         return {group_id: model_file(self.folder, group_id, "table") for group_id in groups if group_id in used}
@@ -299,12 +302,10 @@ class _Run:
 
     def _fingerprint(self, rows: list[LedgerRow]) -> str:
         group = (rows[0].group_id, self.groups.describe(rows[0].group_id))
-        observations = [(row.obs_id, *self.store.sizes(row.obs_id)) for row in rows]
-        mask = self.mask.fingerprint if self.mask else ""
-        if self.settings.method == REGRESSION:
-            # The model of a group follows from all observations.
-            observations = [(row.obs_id, *self.store.sizes(row.obs_id)) for row in self.rows if row.group_id >= 0]
-        return self.settings.fingerprint(group, observations, mask)
+        # A regression follows from all observations.
+        used = [row for row in self.rows if row.group_id >= 0] if self.settings.method == REGRESSION else rows
+        observations = [(row.obs_id, *self.store.sizes(row.obs_id)) for row in used]
+        return self.settings.fingerprint(group, observations, self.mask.fingerprint if self.mask else "")
 
     @property
     def _kinds(self) -> tuple[str, ...]:
@@ -357,16 +358,12 @@ class _Run:
         return group_id, rows
 
     def _background(self, group_id: int, group: FilledGroup, workers: Workers) -> BackgroundModel:
-        settings = self.settings
+        settings, cubes = self.settings, (group.counts, group.livetime)
         if self._regression is not None:
             conditions = [self._conditions[row.obs_id] for row in group.rows if row.status == "used"]
-            return group_background(
-                self._regression, conditions, group.counts, group.livetime, self.backend, settings.rate_per
-            )
+            return group_background(self._regression, conditions, *cubes, self.backend, settings.rate_per)
         exposure_time = group.livetime if settings.rate_per == "livetime" else group.ontime
-        model = make_background_model(
-            group.counts, group.livetime, exposure_time, group.n_counts, self.backend, settings.method
-        )
+        model = make_background_model(*cubes, exposure_time, group.n_counts, self.backend, settings.method)
         if settings.bootstrap:
             place = self.store, self._recipe, settings, self.backend, workers
             model = with_bootstrap_error(model, group_id, group, *place, self._step)
