@@ -139,7 +139,7 @@ def _mean_place(index: Array, powers: Array, exposure: Array, lowest: Array, hig
     """
     exponent = _not_zero(1 - index, xp=xp)[:, None]
     # Events in each bin, but for a factor that all bins of a window have in common
-    single = xp.reshape(high**exponent - lowest**exponent, (exposure.shape[0], -1))
+    single = xp.reshape(high**exponent - lowest**exponent, (exposure.shape[0], high.shape[0] * high.shape[1]))
     expected = xp.reshape(exposure @ single, high.shape)
     moments = expected @ powers
     return moments[:, 1] / xp.where(moments[:, 0] != 0, moments[:, 0], 1.0)
