@@ -19,10 +19,9 @@ import erfa
 import numpy as np
 from astropy.coordinates import EarthLocation
 from astropy.time import Time
-from astropy.utils import iers
 from numpy.typing import NDArray
 
-from gpucube.observations.earth import bundled_earth_orientation
+from gpucube.observations.earth import bundled_earth_orientation, earth_table
 
 __all__ = ["Horizon"]
 
@@ -128,7 +127,7 @@ def _geodetic(x: float, y: float, z: float) -> tuple[float, float, float]:
 
 def _earth_orientation(jd1: float, jd2: float) -> tuple[float, float, float]:
     """UT1 - UTC in s and the position of the pole in rad; beyond astropy's table, as at its end."""
-    mjd, ut1_utc, pole_x, pole_y = _earth_table()
+    mjd, ut1_utc, pole_x, pole_y = earth_table()
     day = min(max(jd1 - MJD_ZERO + jd2, mjd[0]), mjd[-1])
     after = min(int(np.searchsorted(mjd, day, side="right")), mjd.size - 1)
     share = (day - mjd[after - 1]) / (mjd[after] - mjd[after - 1])
@@ -137,11 +136,3 @@ def _earth_orientation(jd1: float, jd2: float) -> tuple[float, float, float]:
     ut1 = ut1_utc[after - 1] + share * (step - np.rint(step))
     x, y = (values[after - 1] + share * (values[after] - values[after - 1]) for values in (pole_x, pole_y))
     return float(ut1), float(x), float(y)
-
-
-@lru_cache(maxsize=1)
-def _earth_table() -> tuple[NDArray[np.float64], ...]:
-    """MJD, UT1 - UTC, and position of the pole, of the table that comes with astropy."""
-    table = iers.earth_orientation_table.get()
-    units = {"MJD": u.d, "UT1_UTC": u.s, "PM_x": u.rad, "PM_y": u.rad}
-    return tuple(np.asarray(table[name].to_value(unit), dtype=np.float64) for name, unit in units.items())
