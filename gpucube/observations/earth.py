@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = ["bundled_earth_orientation", "earth_table"]
 
-# Where the columns are in the lines, one a day, of the two files that astropy brings. Values of bulletin B are final.
+# Where the columns are in the lines, one a day, of the two files that come with astropy. Bulletin B is final.
 BULLETIN_A = np.dtype(
     {
         "names": ["MJD", "FLAG", "PM_x", "PM_y", "UT1_UTC", "PM_x_B", "PM_y_B", "UT1_UTC_B"],
