@@ -49,18 +49,20 @@ def regression_model_axes(settings: Settings, model: RegressionModel) -> tuple[A
     Parameters
     ----------
     settings : Settings
-        Of these, `energy_edges`, `fov` and `pixels`.
+        Of these, `model`, `energy_edges`, `fov` and `pixels`.
     model : RegressionModel
         The regression, whose own axes serve where nothing is asked for.
 
     Returns
     -------
     tuple of Axis
-        Energy, DETY and DETX axis.
+        Energy, DETY and DETX axis, or energy and offset axis.
     """
-    energy, *field = model.axes
+    energy, *field = model.radial_axes if settings.model == "2d" else model.axes
     if settings.energy_edges is not None:
         energy = Axis("energy", np.array(settings.energy_edges), u.TeV)
     half_width = settings.fov or float(field[0].edges_in("deg")[-1])
-    n_pixels = settings.pixels or field[0].n_bins
-    return energy, *(Axis.field_of_view(axis.name, half_width, n_pixels) for axis in field)
+    n_bins = settings.pixels or field[0].n_bins
+    if settings.model == "2d":
+        return energy, Axis.offset(half_width, n_bins)
+    return energy, *(Axis.field_of_view(axis.name, half_width, n_bins) for axis in field)

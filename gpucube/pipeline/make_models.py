@@ -273,7 +273,7 @@ class _Run:
         model = fit_observations(
             self.store, conditions, self.settings, self.backend, self.mask, workers, on_progress=self._step
         )
-        model = replace(model, meta=model.meta | {"MASKED": self.mask is not None})
+        model = replace(model, meta=model.meta | {"MASKED": self.mask is not None, "MODEL": self.settings.model})
         model.write(self.folder / REGRESSION_FILE)
         self._regression = model
 

@@ -71,7 +71,7 @@ def fit_observations(
     conditions : sequence of Conditions
         Observations; those that cannot be used are left out (whoever fills cubes from them says why).
     settings : Settings
-        Of these, `align`, `terms`, `energy_edges`, `fov`, `pixels` and `workers`.
+        Of these, `align`, `terms`, `model`, `energy_edges`, `fov` and `pixels`.
     backend : Backend
         Where to fit.
     mask : Mask, optional
@@ -116,7 +116,9 @@ def fit_observations(
 
 
 def _axes(settings: Settings) -> tuple[Axis, Axis, Axis]:
-    return regression_axes(settings.energy_edges, settings.fov, settings.pixels)
+    # A regression is fitted to pixels, whatever is made from it.
+    pixels = settings.pixels if settings.model == "3d" else None
+    return regression_axes(settings.energy_edges, settings.fov, pixels)
 
 
 def group_background(
@@ -136,7 +138,7 @@ def group_background(
     conditions : sequence of Conditions
         Observations of the group.
     counts, livetime : Cube
-        Their counts and livetime, on the device, on three axes.
+        Their counts and livetime, on the device.
     backend : Backend
         Library and device.
     rate_per : {"livetime", "ontime"}

@@ -150,8 +150,6 @@ class Settings:
             terms_named(self.terms)
         if self.terms is not None and self.method != REGRESSION:
             raise OptionError(f"terms are those of the method {REGRESSION}, not of {self.method}")
-        if self.method == REGRESSION and self.model != "3d":
-            raise OptionError(f"the method {REGRESSION} makes models in DETY and DETX: choose model 3d")
         if self.bootstrap and self.method == REGRESSION:
             raise OptionError(
                 f"the errors of the method {REGRESSION} hold the scatter between observations already (card RUNSCAT of "

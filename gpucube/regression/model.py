@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 
 from gpucube.arrays.backend import Array, Backend, get_backend, to_host
 from gpucube.arrays.exposure import SPECTRAL_INDEX
-from gpucube.arrays.poisson_regression import log_rate, log_rate_variance
+from gpucube.arrays.poisson_regression import Design, log_rate, log_rate_variance
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import ALIGNMENTS, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.cubes.fits import CREATOR
-from gpucube.errors import DataError, OptionError
+from gpucube.errors import DataError
 from gpucube.files import fits_bytes, open_fits, write_whole
 from gpucube.observations.conditions import Conditions
 from gpucube.regression.features import Scales, condition_columns, make_design, observation_features
+from gpucube.regression.places import places_of
 from gpucube.regression.quadrature import energy_nodes
 from gpucube.regression.terms import TERMS, Term
 
@@ -91,6 +92,12 @@ class RegressionModel:
         dety, detx = (Axis.field_of_view(name, offset, n_pixels) for name in ("dety", "detx"))
         return Axis.energy(low, high, n_energy), dety, detx
 
+    @property
+    def radial_axes(self) -> tuple[Axis, Axis]:
+        """Axes of a radial model that shows all that the model knows."""
+        energy, dety, _ = self.axes
+        return energy, Axis.offset(self.scales.offset, (dety.n_bins + 1) // 2)
+
     def background(
         self, conditions: Conditions, axes: tuple[Axis, ...] | None = None, backend: Backend | None = None
     ) -> BackgroundModel:
@@ -101,15 +108,15 @@ class RegressionModel:
         conditions : Conditions
             The observation; the rate is the mean over its steps of time.
         axes : tuple of Axis, optional
-            Energy, DETY and DETX axis, or energy and offset axis; those of the model if not given.
+            Energy, DETY and DETX axis, or energy and offset axis; `axes` of the model if not given.
         backend : Backend, optional
             Library and device; NumPy if not given.
 
         Returns
         -------
         BackgroundModel
-            On the host. The rate, per livetime, is the mean over each energy bin at the centre of its pixel, and over
-            observations under the same conditions, whose rates scatter; the
+            On the host. The rate, per livetime, is the mean over each energy bin at the centre of its pixel, or over
+            all of its ring, and over observations under the same conditions, whose rates scatter; the
             statistical error is that of the model, and the scatter of observations under the same conditions
             (header card RUNSCAT, relative) comes on top of it.
 
@@ -120,27 +127,45 @@ class RegressionModel:
         """
         axes = axes or self.axes
         backend = backend or get_backend("numpy")
-        detx, dety, shape = _centers(axes)
-        xp = backend.xp
-        design = make_design(backend.asarray(detx), backend.asarray(dety), self.terms, self.scales, backend)
+        places = places_of(axes[1:])
+        xp, shape = backend.xp, tuple(axis.n_bins for axis in axes)
+        detx, dety, weights = (backend.asarray(values) for values in (places.detx, places.dety, places.weights))
+        design = make_design(detx, dety, self.terms, self.scales, backend)
         edges = axes[0].edges_in("TeV")
-        energy, weights = energy_nodes(edges[:-1], edges[1:])
-        weights = weights / np.diff(edges)[:, None]
+        energy, of_node = energy_nodes(edges[:-1], edges[1:])
+        of_node = of_node / np.diff(edges)[:, None]
         columns = self._columns(conditions, energy.ravel(), backend)
         logs = log_rate(backend.asarray(self.coefficients), columns, design)
         # The mean of a rate whose logarithm is normally distributed lies above its median.
         reference = self.reference * float(np.exp(0.5 * self.scatter**2))
-        spectrum = reference * energy**-SPECTRAL_INDEX * weights
-        at_nodes = xp.reshape(xp.mean(xp.exp(logs), axis=0), (*energy.shape, -1))
-        rate = xp.sum(backend.asarray(spectrum)[:, :, None] * at_nodes, axis=1)
+        spectrum = reference * energy**-SPECTRAL_INDEX * of_node
+        at_nodes = xp.reshape(xp.mean(xp.exp(logs), axis=0), (*energy.shape, *weights.shape))
+        parts = xp.sum(backend.asarray(spectrum)[:, :, None, None] * at_nodes, axis=1) * weights
+        rate = xp.sum(parts, axis=2)
         middle = xp.mean(columns, axis=0)[energy.shape[1] // 2 :: energy.shape[1], :]
-        variance = log_rate_variance(backend.asarray(self.covariance), middle, design)
+        variance = self._variance(parts / rate[:, :, None], middle, design, backend)
         return BackgroundModel(
             rate=Cube(axes, to_host(xp.reshape(rate, shape)), RATE_UNIT),
             error=Cube(axes, to_host(xp.reshape(rate * xp.sqrt(variance), shape)), RATE_UNIT),
             fov_align=self.fov_align,
             meta={"METHOD": "regression", "RUNSCAT": self.scatter, "ERRKIND": "COVARIANCE"},
         )
+
+    def _variance(self, shares: Array, conditions: Array, design: Design, backend: Backend) -> Array:
+        """Relative variance of the mean rate of each bin, shape (n_energy, n_bins).
+
+        `shares` has the part of each place in the rate of its bin, shape (n_energy, n_bins, n_places): the derivative
+        of the logarithm of a mean is the mean of those of the logarithms, weighted with these.
+        """
+        xp = backend.xp
+        field = xp.reshape(design.field, (*shares.shape[1:], -1))
+        means = xp.matmul(shares[:, :, None, :], field)[:, :, 0, :]
+        covariance = backend.asarray(self.covariance)
+        rows = [
+            log_rate_variance(covariance, conditions[i : i + 1, :], replace(design, field=means[i, :, :]))
+            for i in range(conditions.shape[0])
+        ]
+        return xp.concat(rows)
 
     def _columns(self, conditions: Conditions, energy: NDArray[np.float64], backend: Backend) -> Array:
         features = observation_features(conditions, self.terms, self.scales)
@@ -165,15 +190,6 @@ class RegressionModel:
         primary.header["CREATOR"] = CREATOR
         content = fits.HDUList([primary, *_hdus(self), *extra])
         write_whole(path, fits_bytes(content, compress=path.suffix == ".gz"))
-
-
-def _centers(axes: tuple[Axis, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, ...]]:
-    """DETX and DETY of the pixels, and the shape of a cube; rings are where DETX is 0, as is right on the mean."""
-    if len(axes) == 2:
-        raise OptionError("a regression has no rings: choose model 3d")
-    dety, detx = (axis.centers * axis.unit.to("deg") for axis in axes[1:])
-    y, x = np.meshgrid(dety, detx, indexing="ij")
-    return x.ravel(), y.ravel(), tuple(axis.n_bins for axis in axes)
 
 
 def _hdus(model: RegressionModel) -> list[fits.BinTableHDU]:
@@ -283,7 +299,7 @@ def read_regression_model(path: str | Path) -> RegressionModel:
                 zip(hdus["EFFECTS"].data["OBS_ID"].tolist(), hdus["EFFECTS"].data["EFFECT"].tolist(), strict=True)
             ),
             fov_align=str(header["FOVALIGN"]),
-            meta={key: header[key] for key in ("NOBS", "THRESRUL", "MASKED", "GPCBSET") if key in header},
+            meta={key: header[key] for key in ("NOBS", "MODEL", "THRESRUL", "MASKED", "GPCBSET") if key in header},
         )
     _check(model, path)
     return model
