@@ -42,6 +42,8 @@ STEPS = 60
 BLOCK = 2**24
 # Largest change of a logarithm in one step: the exponential must not run away from a poor start.
 LONGEST_STEP = 2.0
+# Strength of the effect of a single observation, which tells nothing of how others differ: none.
+SCATTERLESS = 1e8
 # Of the variance that comes from the scatter of few observations
 LARGEST_INFLATION = 3.0
 
@@ -188,7 +190,7 @@ def fit_poisson(
         coefficients=xp.zeros((n_coefficients,), dtype=xp.float64, device=device),
         effects=xp.zeros((n_obs,), dtype=xp.float64, device=device),
         strengths=xp.ones((len(design.penalties),), dtype=xp.float64, device=device),
-        effect_strength=xp.ones((), dtype=xp.float64, device=device),
+        effect_strength=xp.full((), SCATTERLESS if n_obs == 1 else 1.0, dtype=xp.float64, device=device),
     )
     if start is not None:
         state = _State(start.coefficients, start.effects, start.strengths, start.scatter**-2)
@@ -330,7 +332,9 @@ def _renew_strengths(solved: _Solved, state: _State, design: Design, *, xp: Any)
         coefficients=state.coefficients,
         effects=state.effects,
         strengths=renewed_strengths(design.penalties, state.strengths, state.coefficients, solved.covariance),
-        effect_strength=renewed(state.effect_strength, wanted, xp.sum(state.effects**2)),
+        effect_strength=(
+            renewed(state.effect_strength, wanted, xp.sum(state.effects**2)) if n_obs > 1 else state.effect_strength
+        ),
         change=state.change,
     )
 

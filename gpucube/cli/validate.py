@@ -19,7 +19,7 @@ from gpucube.files import make_folder
 from gpucube.observations.group_by import groups_by
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import SCHEMES, DataStore
-from gpucube.pipeline.settings import MODELS, REGRESSION, Settings
+from gpucube.pipeline.settings import FITTED, MODELS, Settings
 from gpucube.plots import require_matplotlib
 from gpucube.prediction.groups import INTERPOLATIONS
 from gpucube.prediction.opening import open_predictor
@@ -70,7 +70,7 @@ class Range(click.ParamType[tuple[float, float]]):
 )
 @click.option(
     "--method",
-    type=click.Choice([*METHODS, REGRESSION]),
+    type=click.Choice([*METHODS, *FITTED]),
     default="default",
     show_default=True,
     help="With --cross-validate: recipe.",

@@ -164,7 +164,9 @@ def condition_columns(
     xp = array_namespace(energy)
     values = {
         "1": xp.ones_like(energy),
-        "energy": xp.log10(energy),
+        "~energy": xp.log10(energy),
+        # Beyond the counts the spectrum goes on, but nothing is known of how the rest changes with energy.
+        "energy": xp.log10(xp.clip(energy, 0.0, scales.energy_high)),
         "turn_on": xp.log10(energy / threshold),
     }
     values["above"] = xp.clip(values["turn_on"], 0.0, ABOVE_RANGE)
@@ -188,7 +190,7 @@ def _condition_function(name: str, values: dict[str, Array], scales: Scales, *, 
 
 def _energy_splines(values: dict[str, Array], scales: Scales) -> Array:
     ends = math.log10(scales.energy_low), math.log10(scales.energy_high)
-    return bspline_basis(values["energy"], *ends, scales.n_energy)
+    return bspline_basis(values["~energy"], *ends, scales.n_energy)
 
 
 SPLINES: dict[str, Callable[[dict[str, Array], Scales], Array]] = {

@@ -21,7 +21,7 @@ from gpucube.regression.model import RegressionModel
 from gpucube.regression.quadrature import energy_nodes
 from gpucube.regression.terms import COVARIATE_TERMS, Term, terms_named
 
-__all__ = ["ObservationCounts", "fit_regression", "regression_axes"]
+__all__ = ["NoCountsError", "ObservationCounts", "fit_regression", "regression_axes"]
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,10 @@ ENERGIES = (0.05, 100.0)  # TeV
 # Pixels from which the shape of the spectrum within a bin is taken
 SOME_PIXELS = 16
 MORE_STEPS = 15
+
+
+class NoCountsError(OptionError):
+    """There is nothing to fit a regression to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +114,10 @@ def fit_regression(
 
     Raises
     ------
+    NoCountsError
+        There are no counts.
     OptionError
-        There are no counts, or there is no such term.
+        There is no such term, or no observation has the number that it asks for.
     """
     chosen = _possible_terms(terms_named(terms), terms or (), observations)
     edges = axes[0].edges_in("TeV")
@@ -174,7 +180,7 @@ def _energy_range(
     """First bin above any threshold, and the end of the last that has counts."""
     filled = np.flatnonzero(per_energy)
     if not filled.size:
-        raise OptionError(
+        raise NoCountsError(
             "no event above a threshold lies in the energy bins and the field of view: nothing to fit a regression to; "
             "choose other --energy-bins or --fov, or other observations"
         )
