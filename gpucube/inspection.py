@@ -96,14 +96,14 @@ def describe_regression(model: RegressionModel) -> dict[str, str]:
     facts["fit"] = _fitted(model)
     facts["energy"] = f"{scales.energy_low:.4g} to {scales.energy_high:.4g} TeV"
     facts["DETX, DETY"] = f"-{scales.offset:.4g} to {scales.offset:.4g} deg"
-    facts["scatter between observations"] = f"{model.scatter:.1%}"
+    facts["scatter between observations"] = f"{model.nights.scatter:.1%}"
     facts |= {f"mean of {name}": f"{value:.4g}" for name, value in scales.means.items()}
     facts["terms"] = ", ".join(term.name for term in model.terms)
     return facts
 
 
 def _fitted(model: RegressionModel) -> str:
-    return f"{len(model.effects)} observations, {model.freedom.sum():.0f} effective parameters"
+    return f"{model.nights.obs_ids.size} observations, {model.freedom.sum():.0f} effective parameters"
 
 
 def describe_store(store: DataStore) -> dict[str, str]:

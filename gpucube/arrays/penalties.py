@@ -19,7 +19,7 @@ from typing import Any
 import array_api_compat
 from array_api_compat import array_namespace
 
-__all__ = ["Penalties", "covariance_of_strengths", "penalty_matrix", "renewed", "renewed_strengths"]
+__all__ = ["Penalties", "covariance_of_strengths", "penalty_matrix", "renewed_strengths"]
 
 Array = Any
 Penalties = Sequence[tuple[int, Array]]
@@ -83,26 +83,12 @@ def renewed_strengths(penalties: Penalties, strengths: Array, coefficients: Arra
         run = slice(first, first + matrix.shape[0])
         own = coefficients[run]
         wanted = xp.sum(inverses[number] * matrix) - xp.sum(covariance[run, run] * matrix)
-        new.append(renewed(strengths[number], wanted, own @ (matrix @ own)))
+        new.append(_renewed(strengths[number], wanted, own @ (matrix @ own), xp=xp))
     return xp.stack(new) if new else strengths
 
 
-def renewed(strength: Array, wanted: Array, spent: Array) -> Array:
-    """One strength after one step.
-
-    Parameters
-    ----------
-    strength : array of float64, shape ()
-        Strength.
-    wanted, spent : array of float64, shape ()
-        What the penalty is expected to be without its strength, and what it is.
-
-    Returns
-    -------
-    array of float64, shape ()
-        New strength.
-    """
-    xp = array_namespace(strength)
+def _renewed(strength: Array, wanted: Array, spent: Array, *, xp: Any) -> Array:
+    """One strength after one step: what the penalty is expected to be without it, over what it is."""
     ratio = xp.clip(wanted, 1e-12, xp.inf) / xp.clip(spent, 1e-12, xp.inf)
     return xp.clip(strength * xp.clip(ratio, 1 / FASTEST, FASTEST), *STRENGTHS)
 

@@ -6,8 +6,9 @@ The logarithm of the expected counts of observation o in energy bin e and pixel 
 
 with columns A of the conditions (energy, threshold, zenith angle, ...) and columns B of the place in the field. The
 design matrix is never held: the sums that a fit needs are products of the two small ones. Coefficients have quadratic
-penalties and u has a normal distribution; their strengths maximise the restricted likelihood, by the method of
-Fellner and Schall in the form of [1]_, one step after each step of the iteratively reweighted least squares.
+penalties and u has a normal distribution whose covariance is a sum of given matrices; the strengths and the variances
+maximise the restricted likelihood, by the method of Fellner and Schall in the form of [1]_, one step after each
+step of the iteratively reweighted least squares.
 The number of steps is fixed, so that nothing waits for the host.
 
 References
@@ -25,15 +26,10 @@ from typing import Any
 import array_api_compat
 from array_api_compat import array_namespace
 
-from gpucube.arrays.penalties import (
-    Penalties,
-    covariance_of_strengths,
-    penalty_matrix,
-    renewed,
-    renewed_strengths,
-)
+from gpucube.arrays.penalties import Penalties, covariance_of_strengths, penalty_matrix, renewed_strengths
+from gpucube.arrays.random_effects import effect_precision, renewed_variances
 
-__all__ = ["Design", "Fit", "fit_poisson", "log_rate", "log_rate_variance"]
+__all__ = ["Design", "Fit", "fit_poisson", "log_rate", "log_rate_variance", "refit_coefficients"]
 
 Array = Any
 
@@ -42,8 +38,8 @@ STEPS = 60
 BLOCK = 2**24
 # Largest change of a logarithm in one step: the exponential must not run away from a poor start.
 LONGEST_STEP = 2.0
-# Strength of the effect of a single observation, which tells nothing of how others differ: none.
-SCATTERLESS = 1e8
+# Variance of the effects at the start, and that of a single observation, which tells nothing of how others differ
+VARIANCE, NO_VARIANCE = 1.0, 1e-8
 # Of the variance that comes from the scatter of few observations
 LARGEST_INFLATION = 3.0
 
@@ -78,12 +74,18 @@ class Fit:
         Coefficients.
     covariance : array of float64, shape (Q, Q)
         Their covariance, with what the uncertain strengths of the penalties and the uncertain scatter add.
+    given_strengths : array of float64, shape (Q, Q)
+        Their covariance if these were known.
     strengths : array of float64, shape (n_penalties,)
         Strengths of the penalties.
     effects : array of float64, shape (n_obs,)
         Logarithm of the rate of each observation over that which its conditions let expect.
-    scatter : array of float64, shape ()
-        Standard deviation of the distribution of `effects`.
+    effect_errors : array of float64, shape (n_obs,)
+        Statistical error of `effects` if the coefficients were known.
+    effect_slopes : array of float64, shape (n_obs, Q)
+        By how much each effect falls when a coefficient rises.
+    variances : array of float64, shape (n_components,)
+        Variance of `effects` that belongs to each matrix of `likeness`.
     change : array of float64, shape ()
         Largest change of the logarithm of an expected count in the last step.
     freedom : array of float64, shape (Q,)
@@ -92,9 +94,12 @@ class Fit:
 
     coefficients: Array
     covariance: Array
+    given_strengths: Array
     strengths: Array
     effects: Array
-    scatter: Array
+    effect_errors: Array
+    effect_slopes: Array
+    variances: Array
     change: Array
     freedom: Array
 
@@ -157,7 +162,13 @@ def log_rate_variance(covariance: Array, conditions: Array, design: Design) -> A
 
 
 def fit_poisson(
-    counts: Array, exposure: Array, conditions: Array, design: Design, steps: int = STEPS, start: Fit | None = None
+    counts: Array,
+    exposure: Array,
+    conditions: Array,
+    design: Design,
+    likeness: Array | None = None,
+    steps: int = STEPS,
+    start: Fit | None = None,
 ) -> Fit:
     """Fit the coefficients to counts.
 
@@ -171,6 +182,9 @@ def fit_poisson(
         Columns A.
     design : Design
         Columns B, the pairs of columns and the penalties.
+    likeness : array of float64, shape (n_components, n_obs, n_obs), optional
+        Correlations between the rates of observations, each with a variance of its own; the first is the unit matrix.
+        That alone if not given.
     steps : int
         Number of steps.
     start : Fit, optional
@@ -184,31 +198,76 @@ def fit_poisson(
     xp = array_namespace(counts, exposure, conditions)
     device = array_api_compat.device(counts)
     n_obs, n_coefficients = counts.shape[0], design.k.shape[0]
-    used = exposure > 0
-    log_exposure = xp.log(xp.where(used, exposure, 1.0))
+    if likeness is None:
+        likeness = xp.eye(n_obs, dtype=xp.float64, device=device)[None, ...]
     state = _State(
         coefficients=xp.zeros((n_coefficients,), dtype=xp.float64, device=device),
         effects=xp.zeros((n_obs,), dtype=xp.float64, device=device),
         strengths=xp.ones((len(design.penalties),), dtype=xp.float64, device=device),
-        effect_strength=xp.full((), SCATTERLESS if n_obs == 1 else 1.0, dtype=xp.float64, device=device),
+        variances=xp.full(
+            (likeness.shape[0],), VARIANCE if n_obs > 1 else NO_VARIANCE, dtype=xp.float64, device=device
+        ),
     )
     if start is not None:
-        state = _State(start.coefficients, start.effects, start.strengths, start.scatter**-2)
-    data = (counts, xp.where(used, log_exposure, -xp.inf), conditions)
+        state = _State(start.coefficients, start.effects, start.strengths, start.variances)
+    data = (counts, _log_exposure(exposure, xp=xp), conditions)
     for _ in range(steps):
         sums = _add_up(*data, state, design, xp=xp)
-        solved = _solve(sums, state, design, xp=xp)
+        solved = _solve(sums, state, likeness, design, xp=xp)
         state = _step(solved, state, conditions, design, xp=xp)
-        state = _renew_strengths(solved, state, design, xp=xp)
+        state = _renew(solved, state, likeness, design, xp=xp)
     return Fit(
         coefficients=state.coefficients,
         covariance=_whole_covariance(sums, solved, state, design, xp=xp),
+        given_strengths=solved.covariance,
         strengths=state.strengths,
         effects=state.effects,
-        scatter=1 / xp.sqrt(state.effect_strength),
+        effect_errors=xp.sqrt(solved.given_coefficients),
+        effect_slopes=solved.slopes,
+        variances=state.variances,
         change=state.change,
         freedom=xp.sum(solved.covariance * solved.information, axis=1),
     )
+
+
+def refit_coefficients(
+    counts: Array, exposure: Array, conditions: Array, design: Design, likeness: Array, start: Fit, steps: int
+) -> Array:
+    """Fit the coefficients to other counts, with the strengths and variances of a fit.
+
+    Parameters
+    ----------
+    counts, exposure : array of float64, shape (n_obs, n_energy, n_pixels)
+        Counts and exposure as of `fit_poisson`.
+    conditions : array of float64, shape (n_obs, n_energy, K)
+        Columns A.
+    design : Design
+        Columns B, the pairs of columns and the penalties.
+    likeness : array of float64, shape (n_components, n_obs, n_obs)
+        Covariance of the rates of observations for each variance.
+    start : Fit
+        Where to begin, with an effect for each of these observations.
+    steps : int
+        Number of steps.
+
+    Returns
+    -------
+    array of float64, shape (Q,)
+        Coefficients.
+    """
+    xp = array_namespace(counts, exposure, conditions)
+    state = _State(start.coefficients, start.effects, start.strengths, start.variances)
+    log_exposure = _log_exposure(exposure, xp=xp)
+    for _ in range(steps):
+        sums = _add_up(counts, log_exposure, conditions, state, design, xp=xp)
+        state = _step(_solve(sums, state, likeness, design, xp=xp), state, conditions, design, xp=xp)
+    return state.coefficients
+
+
+def _log_exposure(exposure: Array, *, xp: Any) -> Array:
+    """Logarithm of the exposure, minus infinity where there is none."""
+    used = exposure > 0
+    return xp.where(used, xp.log(xp.where(used, exposure, 1.0)), -xp.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +275,7 @@ class _State:
     coefficients: Array
     effects: Array
     strengths: Array
-    effect_strength: Array
+    variances: Array
     change: Array = None
 
 
@@ -236,8 +295,11 @@ class _Solved:
     step: Array
     effect_step: Array
     covariance: Array
-    effect_variance: Array
     information: Array
+    slopes: Array  # of the effects against the coefficients, (n_obs, Q)
+    given_coefficients: Array  # variance of the effects if these were known, (n_obs,)
+    effect_covariance: Array
+    precision: Array  # of the effects without counts
 
 
 def _add_up(counts: Array, log_exposure: Array, conditions: Array, state: _State, design: Design, *, xp: Any) -> _Sums:
@@ -287,23 +349,32 @@ def _of_effects(
     return xp.sum(residual, axis=(1, 2)), xp.sum(mean, axis=(1, 2)), cross
 
 
-def _solve(sums: _Sums, state: _State, design: Design, *, xp: Any) -> _Solved:
+def _solve(sums: _Sums, state: _State, likeness: Array, design: Design, *, xp: Any) -> _Solved:
     """Newton step; the effects of observations, which meet only the coefficients, are eliminated first."""
     penalty = penalty_matrix(design.penalties, state.strengths, design.k.shape[0])
-    diagonal = sums.effect_hessian + state.effect_strength
-    effect_gradient = sums.effect_gradient - state.effect_strength * state.effects
-    scaled = sums.cross / diagonal[:, None]
-    information = sums.hessian - xp.matrix_transpose(scaled) @ sums.cross
-    gradient = sums.gradient - penalty @ state.coefficients - xp.matrix_transpose(scaled) @ effect_gradient
+    precision = effect_precision(state.variances, likeness)
+    given = _inverse(precision + _diagonal(sums.effect_hessian, xp=xp), xp=xp)
+    effect_gradient = sums.effect_gradient - precision @ state.effects
+    slopes = given @ sums.cross
+    across = xp.matrix_transpose(slopes)
+    information = sums.hessian - across @ sums.cross
+    gradient = sums.gradient - penalty @ state.coefficients - across @ effect_gradient
     covariance = _inverse(information + penalty, xp=xp)
     step = covariance @ gradient
     return _Solved(
         step=step,
-        effect_step=effect_gradient / diagonal - scaled @ step,
+        effect_step=given @ effect_gradient - slopes @ step,
         covariance=covariance,
-        effect_variance=1 / diagonal + xp.sum((scaled @ covariance) * scaled, axis=1),
         information=information,
+        slopes=slopes,
+        given_coefficients=xp.linalg.diagonal(given),
+        effect_covariance=given + slopes @ (covariance @ across),
+        precision=precision,
     )
+
+
+def _diagonal(values: Array, *, xp: Any) -> Array:
+    return values[:, None] * xp.eye(values.shape[0], dtype=xp.float64, device=array_api_compat.device(values))
 
 
 def _inverse(matrix: Array, *, xp: Any) -> Array:
@@ -320,20 +391,20 @@ def _step(solved: _Solved, state: _State, conditions: Array, design: Design, *, 
         coefficients=state.coefficients + part * solved.step,
         effects=state.effects + part * solved.effect_step,
         strengths=state.strengths,
-        effect_strength=state.effect_strength,
+        variances=state.variances,
         change=change,
     )
 
 
-def _renew_strengths(solved: _Solved, state: _State, design: Design, *, xp: Any) -> _State:
-    n_obs = state.effects.shape[0]
-    wanted = n_obs / state.effect_strength - xp.sum(solved.effect_variance)
+def _renew(solved: _Solved, state: _State, likeness: Array, design: Design, *, xp: Any) -> _State:
     return _State(
         coefficients=state.coefficients,
         effects=state.effects,
         strengths=renewed_strengths(design.penalties, state.strengths, state.coefficients, solved.covariance),
-        effect_strength=(
-            renewed(state.effect_strength, wanted, xp.sum(state.effects**2)) if n_obs > 1 else state.effect_strength
+        variances=(
+            renewed_variances(state.variances, likeness, solved.precision, state.effects, solved.effect_covariance)
+            if state.effects.shape[0] > 1
+            else state.variances
         ),
         change=state.change,
     )
@@ -344,7 +415,7 @@ def _whole_covariance(sums: _Sums, solved: _Solved, state: _State, design: Desig
     penalty = penalty_matrix(design.penalties, state.strengths, design.k.shape[0])
     of_counts = _inverse(sums.hessian + penalty, xp=xp)
     # The part that comes from the scatter of observations has the variance of Student's t: its scale is estimated, too.
-    known = xp.sum(1 - state.effect_strength * solved.effect_variance)
+    known = state.effects.shape[0] - xp.sum(solved.precision * solved.effect_covariance)
     inflation = known / xp.clip(known - 2, 1.0, xp.inf)
     total = of_counts + xp.clip(inflation, 1.0, LARGEST_INFLATION) * (solved.covariance - of_counts)
     return total + covariance_of_strengths(design.penalties, state.strengths, state.coefficients, solved.covariance)

@@ -25,6 +25,7 @@ __all__ = ["COVARIATES", "Conditions", "read_conditions"]
 
 # Conditions that are one number per observation, by the name of their column or keyword.
 COVARIATES = ("MUONEFF", "NSBLEVEL", "N_TELS", "TSTART")
+DAY = 86400.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class Conditions:
     target : tuple of float, optional
         Right ascension and declination in deg of what was observed, if the file says.
     covariates : dict of str to float
-        Those of `COVARIATES` that are known.
+        Those of `COVARIATES` that are known, and the start in days as ``MJD``.
     """
 
     obs_id: int
@@ -137,6 +138,11 @@ def _covariates(row: dict[str, float], header: fits.Header) -> dict[str, float]:
             found[name] = row[name] if name in row else header_number(header, name)
         except DataError:
             continue  # what is not known, no model can ask for
+    try:
+        days = (header_number(header, name) for name in ("MJDREFI", "MJDREFF"))
+        found["MJD"] = sum(days) + header_number(header, "TSTART") / DAY
+    except DataError:
+        pass
     return found
 
 

@@ -84,7 +84,7 @@ def fit_observations(
     conditions : sequence of Conditions
         Observations; those that cannot be used are left out (whoever fills cubes from them says why).
     settings : Settings
-        Of these, `align`, `terms`, `model`, `energy_edges`, `fov` and `pixels`.
+        Of these, `align`, `terms`, `bootstrap`, `model`, `energy_edges`, `fov` and `pixels`.
     backend : Backend
         Where to fit.
     mask : Mask, optional
@@ -117,13 +117,13 @@ def fit_observations(
         on_progress()
     if not items:
         raise NoCountsError("no observation is left to fit a regression to")
-    model = fit_regression(items, _axes(settings), backend, settings.terms, settings.align)
+    model = fit_regression(items, _axes(settings), backend, settings.terms, settings.align, settings.bootstrap)
     log.info(
         "regression: %d observations, %.0f effective parameters in %d terms; scatter between observations: %.1f %%",
         len(items),
         model.freedom.sum(),
         len(model.terms),
-        100 * model.scatter,
+        100 * model.nights.scatter,
     )
     return model
 
@@ -217,7 +217,7 @@ def group_background(
     weights = livetime[:, None] * share / (time @ share)
     axes = group.counts.axes
     weights = weights.reshape(*weights.shape, *[1] * (len(axes) - 1))
-    single = [model.background(item, axes, backend) for item in conditions]
+    single = [model.background(_on_any_night(item), axes, backend) for item in conditions]
     rate, error = (
         sum(weight * np.asarray(getattr(item, name).data) for weight, item in zip(weights, single, strict=True))
         for name in ("rate", "error")
@@ -232,3 +232,9 @@ def group_background(
         rate_per=settings.rate_per.upper(),
         meta=first.meta | {"METHOD": settings.method},
     )
+
+
+def _on_any_night(conditions: Conditions) -> Conditions:
+    """The same conditions at no time: a group stands for other nights than those of its observations, too."""
+    known = {name: value for name, value in conditions.covariates.items() if name != "MJD"}
+    return replace(conditions, covariates=known)

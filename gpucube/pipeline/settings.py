@@ -152,11 +152,6 @@ class Settings:
             terms_named(self.terms)
         if self.terms is not None and self.method not in FITTED:
             raise OptionError(f"terms are those of the methods {' and '.join(FITTED)}, not of {self.method}")
-        if self.bootstrap and self.method in FITTED:
-            raise OptionError(
-                f"the errors of the method {self.method} hold the scatter between observations already (card RUNSCAT "
-                "of its file, and the effects of observations in its covariance): it has no bootstrap"
-            )
         if self.bootstrap < 0 or self.bootstrap == 1:
             raise OptionError(f"bootstrap is {self.bootstrap}; it must be at least 2 samples, or 0 for Poisson errors")
         if self.workers < 1:

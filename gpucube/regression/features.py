@@ -28,6 +28,8 @@ __all__ = ["Scales", "condition_columns", "make_design", "observation_features"]
 UNIT_OFFSET = 2.0
 # Energy over threshold, in decades, above which the threshold no longer matters.
 TURN_ON_RANGE = 1.6
+# How far below a threshold, in decades, functions go on
+BELOW_RANGE = 0.2
 TURN_ON_FUNCTIONS, TURN_ON_COARSE = 9, 5
 ABOVE_RANGE = 1.0
 FUNCTIONS_PER_DECADE = 5.0
@@ -100,7 +102,7 @@ def observation_features(conditions: Conditions, terms: Sequence[Term], scales: 
     }
     for term in terms:
         name = COVARIATE_TERMS.get(term.name)
-        if name is not None and name not in conditions.covariates:
+        if name is not None and term.conditions and name not in conditions.covariates:
             raise ObservationError(
                 f"no {name}, which the term {term.name} of the model needs",
                 column=name,
@@ -166,11 +168,11 @@ def condition_columns(
         "1": xp.ones_like(energy),
         "~energy": xp.log10(energy),
         # Beyond the counts the spectrum goes on, but nothing is known of how the rest changes with energy.
-        "energy": xp.log10(xp.clip(energy, 0.0, scales.energy_high)),
+        "energy": xp.log10(xp.clip(energy, scales.energy_low / 10**BELOW_RANGE, scales.energy_high)),
         "turn_on": xp.log10(energy / threshold),
     }
     values["above"] = xp.clip(values["turn_on"], 0.0, ABOVE_RANGE)
-    values["turn_on"] = xp.clip(values["turn_on"], -0.2, TURN_ON_RANGE)
+    values["turn_on"] = xp.clip(values["turn_on"], -BELOW_RANGE, TURN_ON_RANGE)
     values |= {name: xp.broadcast_to(value, energy.shape) for name, value in features.items()}
     columns = [_condition_function(name, values, scales, xp=xp) for name in _condition_names(terms)]
     return xp.concat(columns, axis=-1)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from gpucube.arrays.backend import Array, Backend, to_host
+from gpucube.arrays.bootstrap import FEWEST
 from gpucube.arrays.exposure import SPECTRAL_INDEX
-from gpucube.arrays.poisson_regression import Design, fit_poisson, log_rate
+from gpucube.arrays.poisson_regression import Design, Fit, fit_poisson, log_rate
 from gpucube.cubes.axis import Axis
 from gpucube.errors import OptionError
 from gpucube.observations.conditions import Conditions
+from gpucube.regression.bootstrap import Cells, blocks_of_nights, bootstrap_covariance, number_of_blocks
 from gpucube.regression.features import Scales, condition_columns, make_design, observation_features
 from gpucube.regression.model import RegressionModel
+from gpucube.regression.nights import Nights, likeness_in_time
 from gpucube.regression.quadrature import energy_nodes
 from gpucube.regression.terms import COVARIATE_TERMS, Term, terms_named
 
@@ -91,6 +95,7 @@ def fit_regression(
     backend: Backend,
     terms: tuple[str, ...] | None = None,
     fov_align: str = "ALTAZ",
+    bootstrap: int = 0,
 ) -> RegressionModel:
     """Fit the regression.
 
@@ -106,6 +111,8 @@ def fit_regression(
         Terms, see `gpucube.regression.terms.terms_named`.
     fov_align : {"ALTAZ", "RADEC"}
         Orientation of DETX and DETY.
+    bootstrap : int
+        Number of samples of the observations from which to take the covariance; 0 for that of the fit.
 
     Returns
     -------
@@ -136,24 +143,62 @@ def fit_regression(
     design = make_design(detx, dety, chosen, scales, backend)
     used = exposure > 0
     counts = xp.where(used, counts, 0.0)
-    fit = fit_poisson(counts, exposure * reference, columns, design)
+    mjd = [item.conditions.covariates["MJD"] for item in observations] if _has(chosen, "nights") else None
+    likeness = backend.asarray(likeness_in_time(mjd, len(observations)))
+    fit = fit_poisson(counts, exposure * reference, columns, design, likeness)
     # Within a bin the rate is no power law, least of all at the threshold: what it is follows from the first fit.
     nodes, weights = _nodes(edges[low : high + 1], observations)
     inner = _columns(nodes, observations, chosen, scales, backend)
     shape = _bin_shape(fit.coefficients, inner, columns, backend.asarray(weights), design)
-    fit = fit_poisson(counts, exposure * reference * shape, columns, design, steps=MORE_STEPS, start=fit)
-    names = ("coefficients", "covariance", "strengths", "freedom", "effects", "scatter")
-    host = {name: to_host(getattr(fit, name)) for name in names}
-    effects = host.pop("effects").tolist()
+    cells = Cells(counts, exposure * reference * shape, columns, design, likeness)
+    fit = fit_poisson(cells.counts, cells.exposure, columns, design, likeness, MORE_STEPS, fit)
+    meta: dict[str, Any] = {"NOBS": len(observations)}
+    if bootstrap and (covariance := _bootstrapped(cells, fit, observations, mjd, bootstrap, backend)) is not None:
+        fit = replace(fit, covariance=covariance)
+        meta |= {"ERRKIND": "BOOTSTRAP", "NBOOT": bootstrap}
+    names = ("coefficients", "covariance", "strengths", "freedom")
     return RegressionModel(
         terms=chosen,
         scales=scales,
         reference=reference,
-        scatter=float(host.pop("scatter")),
-        effects={item.conditions.obs_id: effect for item, effect in zip(observations, effects, strict=True)},
+        nights=_nights(fit, observations, mjd),
         fov_align=fov_align,
-        meta={"NOBS": len(observations)},
-        **host,
+        meta=meta,
+        **{name: to_host(getattr(fit, name)) for name in names},
+    )
+
+
+def _bootstrapped(
+    cells: Cells,
+    fit: Fit,
+    observations: Sequence[ObservationCounts],
+    mjd: Sequence[float] | None,
+    n_samples: int,
+    backend: Backend,
+) -> Array | None:
+    """Covariance from samples; None where there are too few observations, or weeks of them, to draw from."""
+    blocks = blocks_of_nights(mjd, len(observations))
+    number = number_of_blocks(blocks, np.array([item.conditions.livetime for item in observations]))
+    if number < FEWEST:
+        log.warning("%.1f observations or weeks to draw from: errors are those of the fit, without bootstrap", number)
+        return None
+    return bootstrap_covariance(cells, fit, blocks, number, n_samples, backend)
+
+
+def _has(terms: tuple[Term, ...], name: str) -> bool:
+    return name in {term.name for term in terms}
+
+
+def _nights(fit: Fit, observations: Sequence[ObservationCounts], mjd: Sequence[float] | None) -> Nights:
+    own, *shared = to_host(fit.variances).tolist()
+    return Nights(
+        obs_ids=np.array([item.conditions.obs_id for item in observations], dtype=np.int64),
+        mjd=np.full(len(observations), np.nan) if mjd is None else np.array(mjd),
+        effects=to_host(fit.effects),
+        errors=to_host(fit.effect_errors),
+        slopes=to_host(fit.effect_slopes),
+        own=own,
+        shared=float(sum(shared)),
     )
 
 

@@ -21,6 +21,7 @@ from gpucube.errors import DataError
 from gpucube.files import fits_bytes, open_fits, write_whole
 from gpucube.observations.conditions import Conditions
 from gpucube.regression.features import Scales, condition_columns, make_design, observation_features
+from gpucube.regression.nights import SHARED_DAYS, NightExpected, Nights
 from gpucube.regression.places import places_of
 from gpucube.regression.quadrature import energy_nodes
 from gpucube.regression.terms import TERMS, Term
@@ -33,6 +34,8 @@ MARK = "GPUCUBE_REGRESSION"
 BINS_PER_DECADE = 10
 PIXEL = 0.2  # deg
 CARD_COLUMNS = 20
+ERROR_META = ("ERRKIND", "NBOOT")
+META = ("NOBS", "MODEL", "THRESRUL", "MASKED", "GPCBSET", *ERROR_META)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,10 +58,8 @@ class RegressionModel:
         Strengths of the penalties.
     freedom : numpy.ndarray of float64, shape (Q,)
         Effective degrees of freedom.
-    scatter : float
-        Standard deviation of the logarithm of the rates of observations under the same conditions.
-    effects : dict of int to float
-        Logarithm of the rate of each observation of the fit over what its conditions let expect, by OBS_ID.
+    nights : Nights
+        Rate of each observation of the fit over what its conditions let expect, and how these scatter.
     fov_align : {"ALTAZ", "RADEC"}
         Orientation of DETX and DETY.
     meta : dict
@@ -72,14 +73,14 @@ class RegressionModel:
     covariance: NDArray[np.float64]
     strengths: NDArray[np.float64]
     freedom: NDArray[np.float64]
-    scatter: float
-    effects: dict[int, float]
+    nights: Nights
     fov_align: str = "ALTAZ"
     meta: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         names = ", ".join(term.name for term in self.terms)
-        return f"<RegressionModel: {len(self.effects)} observations, {self.coefficients.size} coefficients: {names}>"
+        n_obs, n = self.nights.slopes.shape
+        return f"<RegressionModel: {n_obs} observations, {n} coefficients: {names}>"
 
     @property
     def axes(self) -> tuple[Axis, Axis, Axis]:
@@ -116,9 +117,9 @@ class RegressionModel:
         -------
         BackgroundModel
             On the host. The rate, per livetime, is the mean over each energy bin at the centre of its pixel, or over
-            all of its ring, and over observations under the same conditions, whose rates scatter; the
-            statistical error is that of the model, and the scatter of observations under the same conditions
-            (header card RUNSCAT, relative) comes on top of it.
+            all of its ring, and over observations under the same conditions, whose rates scatter, given those of the
+            fit that are near in time where `conditions` has an ``MJD``; the statistical error is that of the model,
+            and the scatter of observations about it (header card RUNSCAT, relative) comes on top of it.
 
         Raises
         ------
@@ -136,36 +137,43 @@ class RegressionModel:
         of_node = of_node / np.diff(edges)[:, None]
         columns = self._columns(conditions, energy.ravel(), backend)
         logs = log_rate(backend.asarray(self.coefficients), columns, design)
+        night = self.nights.expected_at(conditions.covariates.get("MJD"))
         # The mean of a rate whose logarithm is normally distributed lies above its median.
-        reference = self.reference * float(np.exp(0.5 * self.scatter**2))
+        reference = self.reference * float(np.exp(night.effect + 0.5 * night.scatter**2))
         spectrum = reference * energy**-SPECTRAL_INDEX * of_node
         at_nodes = xp.reshape(xp.mean(xp.exp(logs), axis=0), (*energy.shape, *weights.shape))
         parts = xp.sum(backend.asarray(spectrum)[:, :, None, None] * at_nodes, axis=1) * weights
         rate = xp.sum(parts, axis=2)
         middle = xp.mean(columns, axis=0)[energy.shape[1] // 2 :: energy.shape[1], :]
-        variance = self._variance(parts / rate[:, :, None], middle, design, backend)
+        variance = self._variance(parts / rate[:, :, None], middle, design, night, backend)
         return BackgroundModel(
             rate=Cube(axes, to_host(xp.reshape(rate, shape)), RATE_UNIT),
             error=Cube(axes, to_host(xp.reshape(rate * xp.sqrt(variance), shape)), RATE_UNIT),
             fov_align=self.fov_align,
-            meta={"METHOD": "regression", "RUNSCAT": self.scatter, "ERRKIND": "COVARIANCE"},
+            meta={"METHOD": "regression", "RUNSCAT": night.scatter} | self._error_meta,
         )
 
-    def _variance(self, shares: Array, conditions: Array, design: Design, backend: Backend) -> Array:
+    def _variance(self, shares: Array, columns: Array, design: Design, night: NightExpected, backend: Backend) -> Array:
         """Relative variance of the mean rate of each bin, shape (n_energy, n_bins).
 
         `shares` has the part of each place in the rate of its bin, shape (n_energy, n_bins, n_places): the derivative
         of the logarithm of a mean is the mean of those of the logarithms, weighted with these.
         """
         xp = backend.xp
-        field = xp.reshape(design.field, (*shares.shape[1:], -1))
-        means = xp.matmul(shares[:, :, None, :], field)[:, :, 0, :]
-        covariance = backend.asarray(self.covariance)
-        rows = [
-            log_rate_variance(covariance, conditions[i : i + 1, :], replace(design, field=means[i, :, :]))
-            for i in range(conditions.shape[0])
-        ]
-        return xp.concat(rows)
+        means = xp.matmul(shares[:, :, None, :], xp.reshape(design.field, (*shares.shape[1:], -1)))[:, :, 0, :]
+        # The effect of the night falls where a coefficient rises.
+        shared = self.covariance @ night.slopes
+        covariance, both = backend.asarray(self.covariance), backend.asarray(-2 * shared)
+        rows = []
+        for i in range(columns.shape[0]):
+            here, field = columns[i : i + 1, :], replace(design, field=means[i, :, :])
+            rows.append(log_rate_variance(covariance, here, field) + log_rate(both, here, field))
+        return xp.clip(xp.concat(rows) + float(shared @ night.slopes + night.variance), 0.0, xp.inf)
+
+    @property
+    def _error_meta(self) -> dict[str, Any]:
+        """Where errors come from."""
+        return {"ERRKIND": "COVARIANCE"} | {key: self.meta[key] for key in ERROR_META if key in self.meta}
 
     def _columns(self, conditions: Conditions, energy: NDArray[np.float64], backend: Backend) -> Array:
         features = observation_features(conditions, self.terms, self.scales)
@@ -208,7 +216,10 @@ def _hdus(model: RegressionModel) -> list[fits.BinTableHDU]:
             "REFRATE": _exact(model.reference),
             "REFINDEX": SPECTRAL_INDEX,
             "RATEUNIT": RATE_UNIT.to_string("fits"),
-            "RUNSCAT": _exact(model.scatter),
+            "RUNSCAT": _exact(model.nights.scatter),
+            "OWNVAR": _exact(model.nights.own),
+            "SHAREVAR": _exact(model.nights.shared),
+            "SHAREFOR": SHARED_DAYS,
             "E_LOW": _exact(scales.energy_low),
             "E_HIGH": _exact(scales.energy_high),
             "OFF_MAX": _exact(scales.offset),
@@ -216,7 +227,7 @@ def _hdus(model: RegressionModel) -> list[fits.BinTableHDU]:
         | {f"MEAN{number}": f"{name} {value!r}" for number, (name, value) in enumerate(scales.means.items(), 1)}
         | model.meta
     )
-    for key, unit in (("E_LOW", "TeV"), ("E_HIGH", "TeV"), ("OFF_MAX", "deg")):
+    for key, unit in (("E_LOW", "TeV"), ("E_HIGH", "TeV"), ("OFF_MAX", "deg"), ("SHAREFOR", "d")):
         terms.header.comments[key] = f"[{unit}]"
     errors = np.sqrt(np.diag(model.covariance))
     columns = {"VALUE": model.coefficients, "ERROR": errors, "FREEDOM": model.freedom}
@@ -224,10 +235,15 @@ def _hdus(model: RegressionModel) -> list[fits.BinTableHDU]:
         [fits.Column(name, "D", array=values) for name, values in columns.items()], name="COEFFICIENTS"
     )
     strengths = fits.BinTableHDU.from_columns([fits.Column("STRENGTH", "D", array=model.strengths)], name="STRENGTHS")
+    nights = model.nights
+    n_coefficients = nights.slopes.shape[1]
     effects = fits.BinTableHDU.from_columns(
         [
-            fits.Column("OBS_ID", "K", array=np.array(list(model.effects), dtype=np.int64)),
-            fits.Column("EFFECT", "D", array=np.array(list(model.effects.values()))),
+            fits.Column("OBS_ID", "K", array=nights.obs_ids),
+            fits.Column("MJD", "D", unit="d", array=nights.mjd),
+            fits.Column("EFFECT", "D", array=nights.effects),
+            fits.Column("ERROR", "D", array=nights.errors),
+            fits.Column("SLOPES", f"{n_coefficients}D", array=nights.slopes),
         ],
         name="EFFECTS",
     )
@@ -294,15 +310,18 @@ def read_regression_model(path: str | Path) -> RegressionModel:
             covariance=np.array(hdus["COVARIANCE"].data, dtype=np.float64),
             strengths=_column(hdus["STRENGTHS"], "STRENGTH"),
             freedom=_column(hdus["COEFFICIENTS"], "FREEDOM"),
-            scatter=_finite(header["RUNSCAT"], "RUNSCAT", path),
-            effects=dict(
-                zip(hdus["EFFECTS"].data["OBS_ID"].tolist(), hdus["EFFECTS"].data["EFFECT"].tolist(), strict=True)
-            ),
+            nights=_read_nights(hdus["EFFECTS"], header, path),
             fov_align=str(header["FOVALIGN"]),
-            meta={key: header[key] for key in ("NOBS", "MODEL", "THRESRUL", "MASKED", "GPCBSET") if key in header},
+            meta={key: header[key] for key in META if key in header},
         )
     _check(model, path)
     return model
+
+
+def _read_nights(hdu: fits.BinTableHDU, header: fits.Header, path: Path) -> Nights:
+    mjd, effects, errors, slopes = (_column(hdu, name) for name in ("MJD", "EFFECT", "ERROR", "SLOPES"))
+    own, shared = (_finite(header[key], key, path) for key in ("OWNVAR", "SHAREVAR"))
+    return Nights(np.array(hdu.data["OBS_ID"], dtype=np.int64), mjd, effects, errors, slopes, own, shared)
 
 
 def _column(hdu: fits.BinTableHDU, name: str) -> NDArray[np.float64]:
@@ -330,11 +349,13 @@ def _finite(value: object, key: str, path: Path) -> float:
 
 
 def _check(model: RegressionModel, path: Path) -> None:
-    effects = np.array(list(model.effects.values()))
+    nights = model.nights
     for hdu, column, values in (
         ("COEFFICIENTS", "VALUE", model.coefficients),
         ("COVARIANCE", None, model.covariance),
-        ("EFFECTS", "EFFECT", effects),
+        ("EFFECTS", "EFFECT", nights.effects),
+        ("EFFECTS", "ERROR", nights.errors),
+        ("EFFECTS", "SLOPES", nights.slopes),
     ):
         if wrong := np.count_nonzero(~np.isfinite(values)):
             problem = f"{wrong} of {values.size} are no finite numbers"
@@ -347,5 +368,7 @@ def _check(model: RegressionModel, path: Path) -> None:
         raise DataError(problem, path, "COEFFICIENTS", "VALUE", "use the version of gpucube that wrote it")
     if model.covariance.shape != (n, n):
         raise DataError(f"shape {model.covariance.shape} where there are {n} coefficients", path, "COVARIANCE")
+    if nights.slopes.shape[1:] != (n,):
+        raise DataError(f"shape {nights.slopes.shape} where there are {n} coefficients", path, "EFFECTS", "SLOPES")
     if model.fov_align not in ALIGNMENTS:
         raise DataError(f"FOVALIGN is {model.fov_align!r}", path, MARK, "FOVALIGN")

@@ -50,6 +50,7 @@ TERMS = {
             ("airmass", "airmass*energy", "airmass*above"),
             ("1",),
         ),
+        Term("zenith_squared", "the same, not linear", ("airmass*airmass", "airmass*airmass*energy"), ("1",)),
         Term("radial", "profile in offset^2", ("1",), ("~radial",), smooth=True),
         Term("radial_turn_on", "profile against energy over threshold", ("~~turn_on",), ("~radial",)),
         Term("radial_energy", "profile against energy", ("energy", "energy*energy"), ("~radial",)),
@@ -73,13 +74,16 @@ TERMS = {
         ),
         Term("quadrupole", "elongation of the profile", ("1", "tilt"), ("quadrupole", "cross")),
         Term("quadrupole_energy", "elongation against energy", ("energy",), ("quadrupole", "cross")),
-        Term("muon_efficiency", "rate and slope against muon efficiency", ("muon", "muon*energy"), ("1",)),
+        Term(
+            "muon_efficiency", "rate and slope against muon efficiency", ("muon", "muon*energy", "muon*above"), ("1",)
+        ),
         Term("dead_time", "rate against dead time, a measure of the trigger rate", ("dead_time",), ("1",)),
         Term("galactic", "rate against distance from the Galactic plane, for night-sky light", ("galactic",), ("1",)),
         Term("nsb", "rate against night-sky brightness", ("nsb",), ("1",)),
         Term("telescopes", "rate against number of telescopes", ("telescopes",), ("1",)),
         Term("season", "rate against time of the year", ("season_cos", "season_sin"), ("1",)),
         Term("time", "rate against time", ("time",), ("1",)),
+        Term("nights", "rates of nights near in time are alike", (), ()),
     )
 }
 
@@ -90,6 +94,7 @@ COVARIATE_TERMS = {
     "telescopes": "N_TELS",
     "season": "TSTART",
     "time": "TSTART",
+    "nights": "MJD",
 }
 # What has to be known of many targets before it tells something about another
 NOT_DEFAULT = {"galactic", "dead_time", "nsb", "telescopes", "season", "time"}

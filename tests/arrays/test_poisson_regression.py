@@ -58,7 +58,7 @@ def test_coefficients_are_those_of_scikit_learn(backend):
     counts, exposure, conditions, parts, *_ = problem(1)
     fit = fit_poisson(*on(backend, counts, exposure, conditions, parts))
     used = exposure > 0
-    strengths, effect_strength = to_host(fit.strengths), float(to_host(fit.scatter)) ** -2
+    strengths, effect_strength = to_host(fit.strengths), 1 / float(to_host(fit.variances)[0])
     # Its penalty is the same for all columns but the constant: scaled columns have other strengths.
     per_column = np.concatenate([[np.nan], np.repeat(strengths, 2), np.full(N_OBS, effect_strength)])
     matrix = dense(conditions, parts, used)[:, 1:] / np.sqrt(per_column[1:])
@@ -71,28 +71,49 @@ def test_coefficients_are_those_of_scikit_learn(backend):
     assert float(to_host(fit.change)) < 1e-4
 
 
-def test_strengths_maximise_the_restricted_likelihood():
+@pytest.mark.parametrize("together", [False, True])
+def test_strengths_maximise_the_restricted_likelihood(together):
     backend = get_backend("numpy")
-    counts, exposure, conditions, parts, *_ = problem(2)
-    fit = fit_poisson(*on(backend, counts, exposure, conditions, parts))
+    counts, exposure, conditions, parts, *_ = problem(2, n_obs=12)
+    times = np.arange(12.0)
+    likeness = np.stack([np.eye(12), np.exp(-np.abs(times[:, None] - times) / 3)])[: 1 + together]
+    fit = fit_poisson(*on(backend, counts, exposure, conditions, parts), likeness)
     used = exposure > 0
     matrix, n, offset = dense(conditions, parts, used), counts[used], np.log(exposure[used])
 
     def minus_restricted(logs):
         """Laplace's approximation, Wood (2017), section 6.6."""
-        penalty = np.exp(np.concatenate([[-30.0], np.repeat(logs[:2], 2), np.full(N_OBS, logs[2])]))
+        penalty = np.zeros((17, 17))
+        penalty[:5, :5] = np.diag(np.exp([-30.0, *np.repeat(logs[:2], 2)]))
+        penalty[5:, 5:] = np.linalg.inv(np.sum(np.exp(logs[2:])[:, None, None] * likeness, axis=0))
         beta = np.zeros(matrix.shape[1])
         for _ in range(50):
             mean = np.exp(offset + matrix @ beta)
-            hessian = matrix.T @ (mean[:, None] * matrix) + np.diag(penalty)
-            beta = beta + np.linalg.solve(hessian, matrix.T @ (n - mean) - penalty * beta)
-        likelihood = np.sum(n * np.log(mean) - mean - gammaln(n + 1)) - 0.5 * np.sum(penalty * beta**2)
-        return -(likelihood + 0.5 * np.sum(np.log(penalty[1:])) - 0.5 * np.linalg.slogdet(hessian)[1])
+            hessian = matrix.T @ (mean[:, None] * matrix) + penalty
+            beta = beta + np.linalg.solve(hessian, matrix.T @ (n - mean) - penalty @ beta)
+        likelihood = np.sum(n * np.log(mean) - mean - gammaln(n + 1)) - 0.5 * beta @ penalty @ beta
+        return -(likelihood + 0.5 * np.linalg.slogdet(penalty)[1] - 0.5 * np.linalg.slogdet(hessian)[1])
 
-    found = np.log([*fit.strengths, float(fit.scatter) ** -2])
-    best = minimize(minus_restricted, found, method="Nelder-Mead", options={"fatol": 1e-6})
-    assert minus_restricted(found) - best.fun < 0.01
+    found = np.log([*fit.strengths, *fit.variances])
+    best = minimize(minus_restricted, found, method="Nelder-Mead", options={"fatol": 1e-6, "maxiter": 2000})
+    assert minus_restricted(found) - best.fun < 0.02
     assert minus_restricted(found + 1.0) - best.fun > 0.1
+
+
+def test_effects_are_those_of_the_dense_matrix(backend):
+    """Error and slope of an effect, against the inverse of all second derivatives."""
+    counts, exposure, conditions, parts, *_ = problem(3)
+    times = np.arange(float(N_OBS))
+    likeness = np.stack([np.eye(N_OBS), np.exp(-np.abs(times[:, None] - times) / 2)])
+    fit = fit_poisson(*on(backend, counts, exposure, conditions, parts), backend.asarray(likeness))
+    used = exposure > 0
+    matrix = dense(conditions, parts, used)
+    mean = exposure[used] * np.exp(matrix @ np.concatenate([to_host(fit.coefficients), to_host(fit.effects)]))
+    hessian = matrix.T @ (mean[:, None] * matrix)
+    hessian[5:, 5:] += np.linalg.inv(np.sum(to_host(fit.variances)[:, None, None] * likeness, axis=0))
+    given = np.linalg.inv(hessian[5:, 5:])
+    np.testing.assert_allclose(to_host(fit.effect_errors), np.sqrt(np.diag(given)), rtol=1e-3)
+    np.testing.assert_allclose(to_host(fit.effect_slopes), given @ hessian[5:, :5], rtol=1e-3, atol=1e-4)
 
 
 def test_truth_lies_within_the_errors():
@@ -113,7 +134,7 @@ def test_scatter_is_that_of_the_observations():
     found = []
     for seed in range(5):
         counts, exposure, conditions, parts, *_ = problem(seed, scatter=0.2, n_obs=200, scale=10.0)
-        found.append(float(fit_poisson(*on(backend, counts, exposure, conditions, parts)).scatter))
+        found.append(float(fit_poisson(*on(backend, counts, exposure, conditions, parts)).variances[0]) ** 0.5)
     assert np.mean(found) == pytest.approx(0.2, abs=0.015)
 
 

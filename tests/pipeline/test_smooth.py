@@ -116,9 +116,9 @@ def test_low_statistics_leave_no_holes(tmp_path: Path) -> None:
         assert np.isfinite(rate).all()
         assert np.isfinite(error).all()
         logs = np.log(rate)
-        assert np.abs(np.diff(logs, 2, axis=0)).max() < 1.0
+        assert np.abs(np.diff(logs, 2, axis=0)).max() < 1.5
         for axis in (1, 2):
-            assert np.abs(np.diff(logs, axis=axis)).max() < 1.0
+            assert np.abs(np.diff(logs, axis=axis)).max() < 1.5
         # Beyond the last counts the field keeps its shape.
         last = np.flatnonzero(model.counts.data.sum(axis=(1, 2)))[-1]
         profile = logs[-1] - logs[-1].mean()

@@ -89,13 +89,14 @@ def mean_counts(truth, conditions, axes=AXES):
     return expected_counts(truth, conditions, axes) * np.exp(0.5 * truth.scatter**2)
 
 
-def observe(truth, conditions, rng, axes=AXES, open_fractions=None):
-    """Counts of observations, whose rates scatter."""
+def observe(truth, conditions, rng, axes=AXES, open_fractions=None, effects=None):
+    """Counts of observations, whose rates scatter, if the logarithms of their scatter are not given."""
     backend = get_backend("numpy")
     items = []
     for number, item in enumerate(conditions):
         fraction = None if open_fractions is None else open_fractions[number]
-        mean = expected_counts(truth, item, axes) * np.exp(truth.scatter * rng.normal())
+        effect = truth.scatter * rng.normal() if effects is None else effects[number]
+        mean = expected_counts(truth, item, axes) * np.exp(effect)
         counts = rng.poisson(mean if fraction is None else mean * fraction)
         items.append(ObservationCounts(item, backend.asarray(counts), fraction))
     return items

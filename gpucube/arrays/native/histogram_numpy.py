@@ -174,7 +174,7 @@ def _count(
 
 
 def _positions(part: tuple[np.ndarray, ...], axes: list[_Axis], *, out: np.ndarray) -> None:
-    """Write to `out`, a row per axis, the positions of events, from 0 to one above the number of edges."""
+    """Write to `out`, a row per axis, the positions of events, from 0 to one above the number of edges, or NaN."""
     scales, offsets, ends = (
         np.array(column, dtype=out.dtype)[:, np.newaxis]
         for column in zip(*((axis.scale, axis.offset, axis.thresholds.size) for axis in axes), strict=True)
@@ -186,8 +186,7 @@ def _positions(part: tuple[np.ndarray, ...], axes: list[_Axis], *, out: np.ndarr
                 np.log(row, out=row)
         out *= scales
         out += offsets
-        np.minimum(out, ends, out=out)  # faster than fmin, but keeps NaN
-        np.fmax(out, 0, out=out)  # NaN, and negative values on a logarithmic axis, go below the first edge
+        np.clip(out, out.dtype.type(0), ends, out=out)
 
 
 def _flat_bins(part: tuple[np.ndarray, ...], axes: list[_Axis], work: np.ndarray, *, out: np.ndarray) -> None:
@@ -202,6 +201,8 @@ def _flat_bins(part: tuple[np.ndarray, ...], axes: list[_Axis], work: np.ndarray
         np.maximum(worst, row, out=worst)
         total *= axis.thresholds.size + 1
         total += bins
+    # NaN, also of negative values on a logarithmic axis, goes below all first edges.
+    np.fmax(total, 0, out=total)
     np.copyto(out, total, casting="unsafe")
     unsure = np.flatnonzero(worst >= worst.dtype.type(0.5 - max(axis.tolerance for axis in axes)))
     if unsure.size:
