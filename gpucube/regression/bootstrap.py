@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from gpucube.arrays.backend import Array, Backend
 from gpucube.arrays.bootstrap import effective_number, resampling_weights
+from gpucube.arrays.design import Design
 from gpucube.arrays.penalties import covariance_of_strengths, penalty_matrix
-from gpucube.arrays.poisson_regression import Design, Fit, refit_coefficients
+from gpucube.arrays.poisson_regression import Fit, refit_coefficients
 from gpucube.regression.nights import SHARED_DAYS
 
 __all__ = ["Cells", "blocks_of_nights", "bootstrap_covariance", "number_of_blocks"]
@@ -29,7 +30,7 @@ __all__ = ["Cells", "blocks_of_nights", "bootstrap_covariance", "number_of_block
 # Key of the random numbers, far from the seeds of synthetic data
 KEY = (0x7265_6772_6573_7369, 0)
 # From the fit to all observations that to a sample is not far.
-STEPS = 3
+STEPS = 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gpucube.arrays.backend import Array, Backend
 from gpucube.arrays.bsplines import bspline_basis, difference_penalty
-from gpucube.arrays.poisson_regression import Design
+from gpucube.arrays.design import Design
 from gpucube.errors import ObservationError
 from gpucube.observations.conditions import Conditions
 from gpucube.regression.terms import COVARIATE_TERMS, Term

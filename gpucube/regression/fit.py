@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from gpucube.arrays.backend import Array, Backend, to_host
 from gpucube.arrays.bootstrap import FEWEST
+from gpucube.arrays.design import Design, log_rate
 from gpucube.arrays.exposure import SPECTRAL_INDEX
-from gpucube.arrays.poisson_regression import Design, Fit, fit_poisson, log_rate
+from gpucube.arrays.poisson_regression import Fit, fit_poisson
 from gpucube.cubes.axis import Axis
 from gpucube.errors import OptionError
 from gpucube.observations.conditions import Conditions

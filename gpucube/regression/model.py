@@ -11,8 +11,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpucube.arrays.backend import Array, Backend, get_backend, to_host
+from gpucube.arrays.design import Design, log_rate, log_rate_variance
 from gpucube.arrays.exposure import SPECTRAL_INDEX
-from gpucube.arrays.poisson_regression import Design, log_rate, log_rate_variance
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import ALIGNMENTS, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube

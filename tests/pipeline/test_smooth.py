@@ -116,7 +116,7 @@ def test_low_statistics_leave_no_holes(tmp_path: Path) -> None:
         assert np.isfinite(rate).all()
         assert np.isfinite(error).all()
         logs = np.log(rate)
-        assert np.abs(np.diff(logs, 2, axis=0)).max() < 1.5
+        assert np.abs(np.diff(logs, 2, axis=0)).max() < 1.0
         for axis in (1, 2):
             assert np.abs(np.diff(logs, axis=axis)).max() < 1.5
         # Beyond the last counts the field keeps its shape.
