@@ -29,6 +29,8 @@ __all__ = [
 
 PARTIAL_SUFFIX = ".gpucube-partial"
 GZIP_MAGIC = b"\x1f\x8b"
+# Models are 2 % larger than at level 6, in 0.57 of the time.
+LEVEL = 3
 # What astropy and the decompression raise on damaged files
 READ_ERRORS = (
     OSError,
@@ -127,7 +129,7 @@ def compressed(content: bytes) -> bytes:
     bytes
         What gzip makes of it, without a time stamp; it does not depend on what decompresses faster here.
     """
-    return gzip.compress(content, compresslevel=6, mtime=0)
+    return gzip.compress(content, compresslevel=LEVEL, mtime=0)
 
 
 @contextmanager

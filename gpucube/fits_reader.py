@@ -1,8 +1,8 @@
 """Tables of a FITS file, of which only what is asked for is parsed.
 
 astropy prepares every column and keyword of each HDU that it passes, which takes four times as long as to decompress
-the file. Here the headers are walked through by their sizes; header values still are astropy's, columns of plain
-numbers are views of the file, and for all else, and for any file that is not quite regular, astropy does it.
+the file. Here the headers are walked through by their sizes, columns of plain numbers are views of the file, and for
+all else, and for any file that is not quite regular, astropy does it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
 from gpucube.files import GZIP_MAGIC, named_errors
+from gpucube.fits_header import CARD, Header, parse_header
 
-__all__ = ["decompress", "open_tables"]
+__all__ = ["Table", "decompress", "open_tables", "regular_tables"]
 
-BLOCK, CARD = 2880, 80
+BLOCK = 2880
 GZIP = 31  # window bits by which zlib takes a gzip file
 END = re.compile(rb"(?:.{80})*?END {77}", re.DOTALL)
 STRUCTURE = re.compile(rb"(XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTNAME|TFIELDS) *= *('[^']*'|-?\d+|T|F)")
@@ -65,7 +66,7 @@ def open_tables(path: Path) -> Iterator[Sequence[Any]]:
         content = path.read_bytes()
         if content[: len(GZIP_MAGIC)] == GZIP_MAGIC:
             content = decompress(content)
-        tables = _tables(content)
+        tables = regular_tables(content)
         if tables:
             yield tables
         else:
@@ -98,16 +99,28 @@ def decompress(content: bytes) -> bytes:
     """
     stream = _zlib.decompressobj(GZIP)
     try:
-        plain = stream.decompress(content)
+        # The last four bytes of a whole stream are its length.
+        plain = stream.decompress(content, int.from_bytes(content[-4:], "little") + 1)
     except _zlib.error:
         plain = b""
     # Files in several parts, and the errors for damaged ones, are those of gzip.
     return bytes(plain) if stream.eof and not stream.unused_data else gzip.decompress(content)
 
 
-def _tables(content: bytes) -> list[Any] | None:
-    """All tables of a file; None if it is not regular from the first to the last byte."""
-    tables, start = [], 0
+def regular_tables(content: bytes) -> list[Table] | None:
+    """Find all binary tables of a file.
+
+    Parameters
+    ----------
+    content : bytes
+        The file, decompressed.
+
+    Returns
+    -------
+    list of Table or None
+        The tables; None if the file is not regular from the first to the last byte.
+    """
+    tables, start = list[Table](), 0
     if not content.startswith(b"SIMPLE  ="):
         return None
     while start < len(content):
@@ -179,9 +192,9 @@ class Table(fits.BinTableHDU):
         return self._content[self._place[0] : self._place[1]].decode("ascii")
 
     @cached_property
-    def header(self) -> fits.Header:
+    def header(self) -> Header | fits.Header:
         """Its header."""
-        return fits.Header.fromstring(self._text)
+        return parse_header(self._text)
 
     @cached_property
     def name(self) -> str:
@@ -235,16 +248,31 @@ class Values:
     def __len__(self) -> int:
         return self.n_rows
 
+    def is_plain(self, name: str) -> bool:
+        """Whether a column is one number or one ASCII text a row, as it is in the file."""
+        stored = self._stored(name)
+        return stored is not None and (stored.dtype.kind != "S" or stored.tobytes().isascii())
+
     def __getitem__(self, name: str) -> Any:
+        stored = self._stored(name)
+        if stored is None or not self.is_plain(name):
+            return self.table._whole.data[name]
+        if stored.dtype.kind != "S":
+            return stored
+        # As astropy has them: without blanks at their ends.
+        return np.strings.rstrip(np.strings.decode(stored, "ascii")).astype(f"U{stored.dtype.itemsize}")
+
+    def _stored(self, name: str) -> np.ndarray | None:
+        """View of the file; None if it has no column of this name, or one that is not one element a row."""
         names = self.table.columns.names
         if self.layout is None or names.count(name) != 1:
-            return self.table._whole.data[name]
+            return None
         number = names.index(name)
         offset, repeat, code = self.layout[number]
-        special = {"TSCAL", "TZERO", "TNULL", "TDIM"} & set(self.table.columns.cards[number])
-        if repeat != 1 or code not in NUMBERS or special:
-            return self.table._whole.data[name]
-        dtype = np.dtype({"names": [name], "formats": [NUMBERS[code]], "offsets": [offset], "itemsize": self.width})
+        form = f"S{repeat}" if code == "A" and repeat else NUMBERS.get(code) if repeat == 1 else None
+        if form is None or {"TSCAL", "TZERO", "TNULL", "TDIM"} & set(self.table.columns.cards[number]):
+            return None
+        dtype = np.dtype({"names": [name], "formats": [form], "offsets": [offset], "itemsize": self.width})
         return np.frombuffer(self.table._content, dtype, self.n_rows, self.table._place[1])[name]
 
 

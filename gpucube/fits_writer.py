@@ -1,25 +1,28 @@
-"""Bytes of FITS HDUs that come again and again with other values.
+"""Bytes of FITS HDUs of plain tables and images.
 
-The header of a layout (names, types and shapes of columns, or the shape of an image) is made by astropy, once; after
-that only the values and the further keywords of each HDU are new. To have astropy make and check every HDU anew takes
-longer than to read the events of an observation.
+To have astropy make and check every HDU takes longer than to read the events of an observation. The bytes are those
+that it would write.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from astropy.io import fits
 
-__all__ = ["Column", "image_bytes", "table_bytes"]
+from gpucube.files import fits_bytes
+from gpucube.fits_header import CARD, header_text
+
+__all__ = ["CODES", "Column", "hdu_bytes", "image_bytes", "table_bytes"]
 
 BLOCK = 2880  # bytes
-CARD = 80
-# Letters of FITS for the types that are written here
-CODES = {"f8": "D", "i8": "K", "i4": "J"}
+#: Letters of FITS for the types of numbers that are written here.
+CODES = {"f8": "D", "f4": "E", "i8": "K", "i4": "J", "i2": "I", "u1": "B"}
+
+Card = tuple[str, object] | tuple[str, object, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,7 @@ class Column:
     ----------
     name : str
         Its name.
-    values : numpy.ndarray of float64, int64, int32 or ASCII text, shape (n_rows, ...)
+    values : numpy.ndarray of a type in `CODES` or of ASCII text, shape (n_rows, ...)
         Its values.
     unit : str, optional
         Its unit.
@@ -45,8 +48,8 @@ class Column:
         """What goes to the header: name, format, unit and order of the axes of a cell."""
         cell = self.values.shape[1:]
         kind = self.values.dtype.str[1:]
-        number = str(int(np.prod(cell))) if cell else ""
-        form = f"{max(self.values.dtype.itemsize // 4, 1)}A" if kind.startswith("U") else number + CODES[kind]
+        number = str(math.prod(cell)) if cell else ""
+        form = f"{_text_width(self.values)}A" if kind[0] in "US" else number + CODES[kind]
         dim = f"({','.join(map(str, reversed(cell)))})" if len(cell) > 1 else None
         return self.name, form, self.unit, dim
 
@@ -54,7 +57,11 @@ class Column:
     def stored(self) -> np.ndarray:
         """Values as they are in the file."""
         kind = self.values.dtype.str[1:]
-        return self.values.astype(f"S{max(int(kind[1:]), 1)}" if kind.startswith("U") else f">{kind}")
+        return self.values.astype(f"S{_text_width(self.values)}" if kind[0] in "US" else f">{kind}")
+
+
+def _text_width(values: np.ndarray) -> int:
+    return max(values.dtype.itemsize // (4 if values.dtype.kind == "U" else 1), 1)
 
 
 def table_bytes(name: str, columns: Sequence[Column], cards: Mapping[str, object] | None = None) -> bytes:
@@ -67,7 +74,8 @@ def table_bytes(name: str, columns: Sequence[Column], cards: Mapping[str, object
     columns : sequence of Column
         Columns of equal length, at least one.
     cards : mapping, optional
-        Further keywords and values, after those of the table.
+        Further keywords and values, after those of the table; a tuple is a value and its comment, a list stands for
+        several cards of its keyword.
 
     Returns
     -------
@@ -79,8 +87,10 @@ def table_bytes(name: str, columns: Sequence[Column], cards: Mapping[str, object
     record = np.zeros(n_rows, dtype=[(c.name, s.dtype, s.shape[1:]) for c, s in zip(columns, stored, strict=True)])
     for column, values in zip(columns, stored, strict=True):
         record[column.name] = values
-    header = _table_header(name, n_rows, tuple(column.layout for column in columns))
-    return _header_bytes(header, cards) + _padded(record.tobytes(), b"\0")
+    header = _table_cards(record.dtype.itemsize, n_rows, [column.layout for column in columns])
+    further = dict(cards or {})
+    named = further if "EXTNAME" in further else {"EXTNAME": (name, "extension name")} | further
+    return _header_bytes([*header, *_pairs(named)]) + _padded(record.tobytes(), b"\0")
 
 
 def image_bytes(data: np.ndarray | None, cards: Mapping[str, object] | None = None) -> bytes:
@@ -98,29 +108,61 @@ def image_bytes(data: np.ndarray | None, cards: Mapping[str, object] | None = No
     bytes
         The HDU, as astropy would write it before others.
     """
-    if data is None:
-        return _header_bytes(_image_header(()), cards)
-    return _header_bytes(_image_header(data.shape), cards) + _padded(data.astype(">f8").tobytes(), b"\0")
+    header = _image_cards(() if data is None else data.shape)
+    values = b"" if data is None else _padded(data.astype(">f8").tobytes(), b"\0")
+    return _header_bytes([*header, *_pairs(cards or {})]) + values
 
 
-@lru_cache(maxsize=128)
-def _table_header(name: str, n_rows: int, layout: tuple[tuple[str, str, str | None, str | None], ...]) -> str:
-    columns = [fits.Column(label, form, unit=unit, dim=dim) for label, form, unit, dim in layout]
-    return _text(fits.BinTableHDU.from_columns(columns, nrows=n_rows, name=name).header)
+def hdu_bytes(hdu: fits.BinTableHDU) -> bytes:
+    """Have astropy write a table HDU.
+
+    Parameters
+    ----------
+    hdu : astropy.io.fits.BinTableHDU
+        Any table.
+
+    Returns
+    -------
+    bytes
+        The HDU.
+    """
+    return fits_bytes(fits.HDUList([fits.PrimaryHDU(), hdu]), compress=False)[len(image_bytes(None)) :]
 
 
-@lru_cache(maxsize=128)
-def _image_header(shape: tuple[int, ...]) -> str:
-    return _text(fits.PrimaryHDU(np.zeros(shape) if shape else None).header)
+def _table_cards(width: int, n_rows: int, layout: list[tuple[str, str, str | None, str | None]]) -> list[Card]:
+    cards: list[Card] = [
+        ("XTENSION", "BINTABLE", "binary table extension"),
+        ("BITPIX", 8, "array data type"),
+        ("NAXIS", 2, "number of array dimensions"),
+        ("NAXIS1", width, "length of dimension 1"),
+        ("NAXIS2", n_rows, "length of dimension 2"),
+        ("PCOUNT", 0, "number of group parameters"),
+        ("GCOUNT", 1, "number of groups"),
+        ("TFIELDS", len(layout), "number of table fields"),
+    ]
+    for number, column in enumerate(layout, start=1):
+        keys = (f"{key}{number}" for key in ("TTYPE", "TFORM", "TUNIT", "TDIM"))
+        cards += [(key, value) for key, value in zip(keys, column, strict=True) if value is not None]
+    return cards
 
 
-def _text(header: fits.Header) -> str:
-    return str(header.tostring(sep="", endcard=False, padding=False))
+def _image_cards(shape: tuple[int, ...]) -> list[Card]:
+    return [
+        ("SIMPLE", True, "conforms to FITS standard"),
+        ("BITPIX", -64 if shape else 8, "array data type"),
+        ("NAXIS", len(shape), "number of array dimensions"),
+        *((f"NAXIS{number}", length) for number, length in enumerate(reversed(shape), start=1)),
+        ("EXTEND", True),
+    ]
 
 
-def _header_bytes(header: str, cards: Mapping[str, object] | None) -> bytes:
-    text = header + (_text(fits.Header(list(cards.items()))) if cards else "")
-    return _padded((text + "END".ljust(CARD)).encode("ascii"), b" ")
+def _pairs(cards: Mapping[str, object]) -> list[Card]:
+    each = ((key, one) for key, value in cards.items() for one in (value if isinstance(value, list) else [value]))
+    return [(key, *one) if isinstance(one, tuple) else (key, one) for key, one in each]
+
+
+def _header_bytes(cards: Sequence[Card]) -> bytes:
+    return _padded((header_text(cards) + "END".ljust(CARD)).encode("ascii"), b" ")
 
 
 def _padded(content: bytes, filling: bytes) -> bytes:

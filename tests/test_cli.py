@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from astropy.table import Table
+from click import Context
 from click.testing import CliRunner, Result
 
 from gpucube.arrays.backend import backend_statuses
@@ -13,7 +14,7 @@ from gpucube.cli import cli
 from gpucube.cli import look as look_commands
 from tests.stores import DAMAGES, copy_store, event_file
 
-COMMANDS = sorted(cli.commands)
+COMMANDS = cli.list_commands(Context(cli))
 WORKING = {status.name for status in backend_statuses() if status.works}
 
 

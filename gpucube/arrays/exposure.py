@@ -124,19 +124,25 @@ def spectral_index(counts: Array, exposure: Array, threshold: Array, energy_edge
     enough = total >= MIN_COUNTS
     place = xp.astype(position, xp.float64)
     wanted = xp.sum(numbers * place, axis=1) / xp.where(enough, total, 1.0)
-    lowest = xp.clip(threshold[:, None, None], low, high) / low[:, :1]
-    index = _bisect(
-        lambda index: _mean_place(index, place, exposure, lowest, high / low[:, :1], xp=xp), wanted, default, xp=xp
-    )
+    lowest = xp.clip(threshold[:, None, None], low, high)
+    # Relative to the window, so that no power of them is too large
+    lowest, highest = lowest / low[:, :1], high / low[:, :1]
+    powers = xp.stack([xp.ones_like(place), place], axis=1)
+    index = _bisect(lambda index: _mean_place(index, powers, exposure, lowest, highest, xp=xp), wanted, default, xp=xp)
     return xp.where(enough, index, default)
 
 
-def _mean_place(index: Array, place: Array, exposure: Array, lowest: Array, high: Array, *, xp: Any) -> Array:
-    """Mean bin number in each window for a power law: it falls with the index."""
+def _mean_place(index: Array, powers: Array, exposure: Array, lowest: Array, high: Array, *, xp: Any) -> Array:
+    """Mean bin number in each window for a power law: it falls with the index.
+
+    `powers` are the zeroth and the first power of the bin number, whose sums over events give its mean.
+    """
     exponent = _not_zero(1 - index, xp=xp)[:, None]
-    expected = xp.sum(exposure[:, None, None] * (high**exponent - lowest**exponent) / exponent, axis=0)
-    total = xp.sum(expected, axis=1)
-    return xp.sum(expected * place, axis=1) / xp.where(total > 0, total, 1.0)
+    # Events in each bin, but for a factor that all bins of a window have in common
+    single = xp.reshape(high**exponent - lowest**exponent, (exposure.shape[0], high.shape[0] * high.shape[1]))
+    expected = xp.reshape(exposure @ single, high.shape)
+    moments = expected @ powers
+    return moments[:, 1] / xp.where(moments[:, 0] != 0, moments[:, 0], 1.0)
 
 
 def _bisect(falling: Callable[[Array], Array], wanted: Array, like: Array, *, xp: Any) -> Array:

@@ -34,7 +34,8 @@ def directions(lon: Array, lat: Array) -> tuple[Array, Array, Array]:
     """
     xp = array_namespace(lon, lat)
     lon, lat = lon * DEGREE, lat * DEGREE
-    return xp.cos(lat) * xp.cos(lon), xp.cos(lat) * xp.sin(lon), xp.sin(lat)
+    across = xp.cos(lat)
+    return across * xp.cos(lon), across * xp.sin(lon), xp.sin(lat)
 
 
 def _longitude_latitude(x: Array, y: Array, z: Array) -> tuple[Array, Array]:

@@ -24,9 +24,10 @@ __all__ = ["Penalties", "covariance_of_strengths", "penalty_matrix", "renewed_st
 Array = Any
 Penalties = Sequence[tuple[int, Array]]
 
-# Strengths change by no more than this factor in a step, and stay between these limits.
+# Strengths change by no more than this factor in a step, and stay between these limits. Of the largest a coefficient
+# is still uncertain by 2 %: that data ask for nothing of a term does not prove that it is 0, and errors have to say so.
 FASTEST = 8.0
-STRENGTHS = (1e-5, 1e8)
+STRENGTHS = (1e-5, 2e3)
 # A term without data must not make a matrix singular.
 RIDGE = 1e-8
 # Standard deviation of the logarithm of a strength of which the data say nothing.

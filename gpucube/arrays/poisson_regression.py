@@ -36,7 +36,7 @@ Array = Any
 
 STEPS = 60
 # Numbers in the largest intermediate array of a block of observations.
-BLOCK = 2**24
+BLOCK = 2**21
 # Largest change of a logarithm in one step: the exponential must not run away from a poor start.
 LONGEST_STEP = 2.0
 # Variance of the effects at the start, and that of a single observation, which tells nothing of how others differ
@@ -230,9 +230,9 @@ def _add_up(counts: Array, log_exposure: Array, conditions: Array, state: _State
     """Sums over all cells, a block of observations at a time."""
     n_obs, n_energy, n_pixels = counts.shape
     n_k, n_m = conditions.shape[2], design.field.shape[1]
-    products = xp.reshape(design.field[:, :, None] * design.field[:, None, :], (n_pixels, n_m * n_m))
-    per_observation = n_energy * max(n_pixels, n_m * n_m, n_k * n_k)
-    step = max(1, BLOCK // per_observation)
+    products = _pairs(design.field, xp=xp)
+    n_pairs = n_k * (n_k + 1) // 2, n_m * (n_m + 1) // 2
+    step = max(1, BLOCK // (n_energy * max(n_pixels, *n_pairs)))
     blocks = [slice(first, min(first + step, n_obs)) for first in range(0, n_obs, step)]
     field_gradient, gram, of_effects = 0.0, 0.0, []
     for rows in blocks:
@@ -241,13 +241,12 @@ def _add_up(counts: Array, log_exposure: Array, conditions: Array, state: _State
         residual = counts[rows, ...] - mean
         in_field = xp.reshape(residual @ design.field, (-1, n_m))
         field_gradient = field_gradient + xp.matrix_transpose(left) @ in_field
-        weights = xp.reshape(mean @ products, (-1, n_m * n_m))
-        pairs = xp.reshape(left[:, :, None] * left[:, None, :], (-1, n_k * n_k))
-        gram = gram + xp.matrix_transpose(pairs) @ weights
+        weights = xp.reshape(mean, (-1, n_pixels)) @ products
+        gram = gram + xp.matrix_transpose(_pairs(left, xp=xp)) @ weights
         of_effects.append(_of_effects(residual, mean, conditions[rows, ...], design, xp=xp))
     gradient, hessian, cross = (xp.concat(list(parts)) for parts in zip(*of_effects, strict=True))
     k, m = design.k, design.m
-    flat = (k[:, None] * n_k + k) * (n_m * n_m) + m[:, None] * n_m + m
+    flat = _place_of_pair(k, n_k, xp=xp) * n_pairs[1] + _place_of_pair(m, n_m, xp=xp)
     return _Sums(
         gradient=xp.take(xp.reshape(field_gradient, (-1,)), k * n_m + m),
         hessian=xp.reshape(xp.take(xp.reshape(gram, (-1,)), xp.reshape(flat, (-1,))), flat.shape),
@@ -255,6 +254,17 @@ def _add_up(counts: Array, log_exposure: Array, conditions: Array, state: _State
         effect_hessian=hessian,
         cross=cross,
     )
+
+
+def _pairs(columns: Array, *, xp: Any) -> Array:
+    """Products of all pairs of columns, each once: shape (n, n_columns * (n_columns + 1) / 2)."""
+    return xp.concat([columns[:, i : i + 1] * columns[:, i:] for i in range(columns.shape[1])], axis=1)
+
+
+def _place_of_pair(numbers: Array, n: int, *, xp: Any) -> Array:
+    """Where `_pairs` of n columns has the product of each two of these."""
+    first, second = xp.minimum(numbers[:, None], numbers), xp.maximum(numbers[:, None], numbers)
+    return first * (2 * n - first - 1) // 2 + second
 
 
 def _expected(log_exposure: Array, conditions: Array, state: _State, rows: slice, design: Design, *, xp: Any) -> Array:

@@ -54,8 +54,9 @@ def _rate_divided_first(counts: Array, livetime: Array, volume: Array, passes: i
 
 def _smooth_then_divide(counts: Array, livetime: Array, volume: Array, passes: int) -> tuple[Array, Array]:
     xp = array_namespace(counts, livetime)
-    error = background_rate(xp.sqrt(smooth_variance(counts, passes)), smooth_images(livetime, passes), volume)
-    return _rate_smoothed_first(counts, livetime, volume, passes), error
+    time = smooth_images(livetime, passes)
+    error = background_rate(xp.sqrt(smooth_variance(counts, passes)), time, volume)
+    return background_rate(smooth_images(counts, passes), time, volume), error
 
 
 def _divide_then_smooth(counts: Array, livetime: Array, volume: Array, passes: int) -> tuple[Array, Array]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-# A command is there as soon as its module is imported.
-from gpucube.cli import attach, compare, demo, look, make_models, make_test_dataset, validate
 from gpucube.cli.app import cli
 
-__all__ = ["attach", "cli", "compare", "demo", "look", "main", "make_models", "make_test_dataset", "validate"]
+__all__ = ["cli", "main"]
 
 
 def main() -> None:

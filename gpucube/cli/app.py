@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import click
-from astropy.table import Table as AstropyTable
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -17,9 +17,8 @@ from rich.table import Table
 from gpucube._version import __version__
 from gpucube.arrays.backend import BACKENDS
 from gpucube.errors import GpucubeError
-from gpucube.report.text import cell_text, column_label
 
-__all__ = ["backend_option", "cli", "new_table", "print_astropy_table", "print_table", "progress_bar"]
+__all__ = ["backend_option", "cli", "new_table", "print_table", "progress_bar"]
 
 log = logging.getLogger("gpucube")
 
@@ -42,8 +41,56 @@ class EchoHandler(logging.Handler):
         click.echo(f"{record.levelname.lower()}: {self.format(record)}", err=True)
 
 
+# Where each command is. Only the one that is called is imported: the others take a tenth of a second more.
+MODULES = {
+    "attach": "attach",
+    "backends": "look",
+    "compare": "compare",
+    "demo": "demo",
+    "info": "look",
+    "make-models": "make_models",
+    "make-test-dataset": "make_test_dataset",
+    "plot": "look",
+    "validate": "validate",
+}
+
+
 class Commands(click.Group):
     """Group of commands that turns errors into one line and an exit status."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List all commands, imported or not.
+
+        Parameters
+        ----------
+        ctx : click.Context
+            Context of the call.
+
+        Returns
+        -------
+        list of str
+            Their names.
+        """
+        return list(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command.
+
+        Parameters
+        ----------
+        ctx : click.Context
+            Context of the call.
+        cmd_name : str
+            Its name.
+
+        Returns
+        -------
+        click.Command or None
+            The command; None if there is no such.
+        """
+        if cmd_name in MODULES:
+            import_module(f"gpucube.cli.{MODULES[cmd_name]}")
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command.
@@ -140,11 +187,3 @@ def print_table(table: Table) -> None:
     # Not on a terminal, lines are for a file or another program, which wants them whole.
     width = None if Console().is_terminal else 200
     Console(width=width, markup=False, highlight=False).print(table)
-
-
-def print_astropy_table(title: str, table: AstropyTable) -> None:
-    """Print a table of numbers."""
-    shown = new_table(title, *(column_label(table, name) for name in table.colnames))
-    for row in table:
-        shown.add_row(*(cell_text(name, row[name]) for name in table.colnames))
-    print_table(shown)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from gpucube.cli.app import cli, level_option, print_astropy_table
+from gpucube.cli.app import cli, level_option
+from gpucube.cli.numbers import print_astropy_table
 from gpucube.files import make_folder
 from gpucube.plots import require_matplotlib
 from gpucube.report.comparison import write_comparison

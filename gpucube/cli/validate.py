@@ -10,9 +10,10 @@ import click
 
 from gpucube.arrays.backend import get_backend
 from gpucube.arrays.rate import METHODS
-from gpucube.cli.app import backend_option, cli, level_option, print_astropy_table, progress_bar
+from gpucube.cli.app import backend_option, cli, level_option, progress_bar
 from gpucube.cli.grouping import grouping_options, groups_from_options
 from gpucube.cli.make_models import EnergyBins, TermNames
+from gpucube.cli.numbers import print_astropy_table
 from gpucube.cubes.background import ALIGNMENTS
 from gpucube.errors import OptionError
 from gpucube.files import make_folder

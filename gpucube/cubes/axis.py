@@ -137,7 +137,7 @@ class Axis:
         numpy.ndarray of float64, shape (n_bins + 1,)
             Edges.
         """
-        return (self.edges * self.unit).to_value(unit)
+        return self.edges * self.unit.to(unit)
 
     def matches(self, other: Axis) -> bool:
         """Whether another axis has the same name, unit dimension and edges (to 1e-9).

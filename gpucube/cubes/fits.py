@@ -23,8 +23,8 @@ from gpucube.cubes.axis import AXIS_NAMES, RADIAL_AXIS_NAMES, Axis
 from gpucube.cubes.background import ALIGNMENTS, RATE_TIMES, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.errors import DataError, OptionError
-from gpucube.files import compressed, fits_bytes, open_fits, write_whole
-from gpucube.fits_writer import Column, image_bytes, table_bytes
+from gpucube.files import compressed, open_fits, write_whole
+from gpucube.fits_writer import Column, hdu_bytes, image_bytes, table_bytes
 
 __all__ = ["CREATOR", "background_hdu", "read_background_model", "write_image", "write_table"]
 
@@ -81,13 +81,7 @@ def write_table(model: BackgroundModel, path: str | Path, extra: Sequence[bytes 
     for name, cube in (("COUNTS", model.counts), ("LIVETIME", model.livetime)):
         if cube is not None:
             hdus.append(_table_of_cube(name, name, cube.axes, to_host(cube.data), cube.unit))
-    _write(path, (*hdus, *map(_serialised, extra)))
-
-
-def _serialised(hdu: bytes | fits.BinTableHDU) -> bytes:
-    if isinstance(hdu, bytes):
-        return hdu
-    return fits_bytes(fits.HDUList([fits.PrimaryHDU(), hdu]), compress=False)[len(image_bytes(None)) :]
+    _write(path, (*hdus, *(hdu if isinstance(hdu, bytes) else hdu_bytes(hdu) for hdu in extra)))
 
 
 def _write(path: Path, hdus: tuple[bytes, ...]) -> None:
@@ -113,7 +107,7 @@ def background_hdu(model: BackgroundModel) -> fits.BinTableHDU:
 
 
 def _background_table(model: BackgroundModel) -> bytes:
-    rate = _floored(model).to_value(FILE_RATE_UNIT)
+    rate = _rate_to_write(model)
     cards = {"HDUCLAS4": GADF_CLASS[_names(model.axes)], "FOVALIGN": model.fov_align, "RATEPER": model.rate_per}
     return _table_of_cube("BACKGROUND", "BKG", model.axes, rate, FILE_RATE_UNIT, GADF_CARDS | cards | _rate_meta(model))
 
@@ -153,7 +147,7 @@ def write_image(model: BackgroundModel, path: str | Path) -> None:
         Column("E_MIN", edges[:-1], "TeV"),
         Column("E_MAX", edges[1:], "TeV"),
     ]
-    image = image_bytes(_floored(model).to_value(FILE_RATE_UNIT), cards)
+    image = image_bytes(_rate_to_write(model), cards)
     _write(Path(path), (image, table_bytes("EBOUNDS", bounds)))
 
 
@@ -200,12 +194,13 @@ def _read_meta(hdus: fits.HDUList, background: fits.BinTableHDU) -> dict[str, ob
     return found | {key: error[key] for key in ERROR_META if key in error}
 
 
-def _floored(model: BackgroundModel) -> u.Quantity:
-    rate = model.rate.quantity
-    if model.floor is None:
-        return rate
-    floor = u.Quantity(model.floor, "s-1 TeV-1 sr-1").to(rate.unit)
-    return np.where(rate.value >= floor.value, rate.value, floor.value) * rate.unit
+def _rate_to_write(model: BackgroundModel) -> np.ndarray:
+    """Rate in the unit of the files, and not below the floor."""
+    rate, unit = model.rate.on_host().data, model.rate.unit
+    if model.floor is not None:
+        floor = model.floor * RATE_UNIT.to(unit)
+        rate = np.where(rate >= floor, rate, floor)
+    return rate * unit.to(FILE_RATE_UNIT)
 
 
 def _table_of_cube(

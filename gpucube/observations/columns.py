@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from astropy.utils.data import get_readable_fileobj
 from numpy.typing import NDArray
 
 from gpucube.errors import DataError
+from gpucube.observations.plain_tables import plain_tables
 
 __all__ = ["column_floats", "column_texts", "column_unit", "column_values", "read_tables", "unit_from"]
 
@@ -70,6 +72,9 @@ def _tables_of(path: Path) -> list[Table]:
     with get_readable_fileobj(path, encoding="binary") as file:
         content = file.read()
     if content.startswith(b"SIMPLE"):
+        plain = plain_tables(content)
+        if plain is not None:
+            return plain
         with fits.open(io.BytesIO(content)) as hdus:
             found = [hdu for hdu in hdus if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU))]
             return [Table.read(hdu, mask_invalid=False) for hdu in found]
@@ -155,6 +160,7 @@ def column_unit(column: Column, default: str | u.UnitBase) -> u.UnitBase:
     return unit_from(text) if text else u.Unit(default)
 
 
+@lru_cache(maxsize=256)
 def unit_from(text: str) -> u.UnitBase:
     """Get a unit by its name, also one that astropy does not know.
 

@@ -53,7 +53,8 @@ def read_good_time(
 
 
 def _intervals(gti: fits.BinTableHDU, events_header: fits.Header) -> Intervals:
-    start, stop = (read_time_column(gti, name) + clock_shift(gti.header, events_header) for name in ("START", "STOP"))
+    shift = clock_shift(gti.header, events_header)
+    start, stop = (read_time_column(gti, name) + shift for name in ("START", "STOP"))
     return _apart(np.stack([start, stop], axis=1)[stop > start])
 
 

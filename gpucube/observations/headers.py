@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 
 import astropy.units as u
 from astropy.io import fits
@@ -155,21 +156,28 @@ def reference_time(header: fits.Header) -> Time:
             f"{header['TIMESYS']!r} is no time scale", hdu=header.get("EXTNAME"), column="TIMESYS", remedy=remedy
         )
     try:
-        return _reference_time(header, scale)
+        return _time(*_reference(header, scale))
     except ValueError as error:
         raise DataError(f"no time of the calendar: {error}", hdu=header.get("EXTNAME"), column="MJDREFI") from error
 
 
-def _reference_time(header: fits.Header, scale: str) -> Time:
+def _reference(header: fits.Header, scale: str) -> tuple[float | str, float | None, str, str]:
+    """Arguments of the reference time: value, its small part, format and scale."""
     for key, form in REFERENCES.items():
         if f"{key}I" in header:
             fraction = header_number(header, f"{key}F") if f"{key}F" in header else 0.0
-            return Time(header_number(header, f"{key}I"), fraction, format=form, scale=scale)
+            return header_number(header, f"{key}I"), fraction, form, scale
         if key in header:
-            return Time(header_number(header, key), format=form, scale=scale)
+            return header_number(header, key), None, form, scale
     if "DATEREF" in header:
-        return Time(header_text(header, "DATEREF"), format="isot", scale=scale)
-    return Time(header_number(header, "MJDREF"), format="mjd", scale=scale)
+        return header_text(header, "DATEREF"), None, "isot", scale
+    return header_number(header, "MJDREF"), None, "mjd", scale
+
+
+# All observations of an observatory have the same reference time, and a Time takes longer to make than to read events.
+@lru_cache(maxsize=64)
+def _time(value: float | str, fraction: float | None, form: str, scale: str) -> Time:
+    return Time(value, fraction, format=form, scale=scale)
 
 
 def _has_reference(header: fits.Header) -> bool:
@@ -198,8 +206,11 @@ def clock_shift(header: fits.Header, events_header: fits.Header) -> float:
     """
     if not (_has_reference(header) and _has_reference(events_header)):
         return 0.0
+    mine, theirs = reference_time(header), reference_time(events_header)
+    if mine is theirs:
+        return 0.0
     with bundled_earth_orientation():
-        shift = float((reference_time(header) - reference_time(events_header)).sec)
+        shift = float((mine - theirs).sec)
     return shift if abs(shift) >= SAME_CLOCK else 0.0
 
 

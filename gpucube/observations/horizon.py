@@ -19,15 +19,17 @@ import erfa
 import numpy as np
 from astropy.coordinates import EarthLocation
 from astropy.time import Time
-from astropy.utils import iers
 from numpy.typing import NDArray
 
-from gpucube.observations.earth import bundled_earth_orientation
+from gpucube.observations.earth import bundled_earth_orientation, earth_table
 
 __all__ = ["Horizon"]
 
 WGS84 = 1  # as ERFA counts ellipsoids
 MJD_ZERO = 2400000.5
+DAY = 86400.0  # s
+# Pressure, temperature, humidity and wavelength: no refraction
+AIRLESS = 0.0, 0.0, 0.0, 1.0
 # Angle in rad by which the Earth turns in a second of UT1; IAU 2000 resolution B1.8.
 EARTH_RATE = 2 * np.pi * 1.00273781191135448 / 86400
 
@@ -66,11 +68,12 @@ class Horizon:
             Good for hours around that time.
         """
         with bundled_earth_orientation():
-            utc = (reference + time * u.s).utc
-            ut1_utc, pole_x, pole_y = _earth_orientation(utc.jd1, utc.jd2)
-            place = erfa.gc2gd(WGS84, np.array([value.to_value(u.m) for value in location.to_geocentric()]))
-            airless = 0.0, 0.0, 0.0, 1.0
-            astrometry, _ = erfa.apco13(utc.jd1, utc.jd2, ut1_utc, *place, pole_x, pole_y, *airless)
+            # As astropy adds seconds to a time, without its objects.
+            tai = reference.tai
+            utc = erfa.taiutc(tai.jd1, tai.jd2 + time / DAY)
+            ut1_utc, pole_x, pole_y = _earth_orientation(*utc)
+            place = _geodetic(*location.to_value(u.m).item())
+            astrometry, _ = erfa.apco13(*utc, ut1_utc, *place, pole_x, pole_y, *AIRLESS)
         return cls(time, np.asarray(astrometry))
 
     def apparent(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -114,9 +117,17 @@ class Horizon:
         return upright @ pole @ np.moveaxis(earth, -1, 0)
 
 
+# Most data sets are of one observatory.
+@lru_cache(maxsize=64)
+def _geodetic(x: float, y: float, z: float) -> tuple[float, float, float]:
+    """Longitude and latitude in rad and height in m of a place in m from the centre of the Earth."""
+    longitude, latitude, height = erfa.gc2gd(WGS84, np.array([x, y, z]))
+    return float(longitude), float(latitude), float(height)
+
+
 def _earth_orientation(jd1: float, jd2: float) -> tuple[float, float, float]:
     """UT1 - UTC in s and the position of the pole in rad; beyond astropy's table, as at its end."""
-    mjd, ut1_utc, pole_x, pole_y = _earth_table()
+    mjd, ut1_utc, pole_x, pole_y = earth_table()
     day = min(max(jd1 - MJD_ZERO + jd2, mjd[0]), mjd[-1])
     after = min(int(np.searchsorted(mjd, day, side="right")), mjd.size - 1)
     share = (day - mjd[after - 1]) / (mjd[after] - mjd[after - 1])
@@ -125,11 +136,3 @@ def _earth_orientation(jd1: float, jd2: float) -> tuple[float, float, float]:
     ut1 = ut1_utc[after - 1] + share * (step - np.rint(step))
     x, y = (values[after - 1] + share * (values[after] - values[after - 1]) for values in (pole_x, pole_y))
     return float(ut1), float(x), float(y)
-
-
-@lru_cache(maxsize=1)
-def _earth_table() -> tuple[NDArray[np.float64], ...]:
-    """MJD, UT1 - UTC, and position of the pole, of the table that comes with astropy."""
-    table = iers.earth_orientation_table.get()
-    units = {"MJD": u.d, "UT1_UTC": u.s, "PM_x": u.rad, "PM_y": u.rad}
-    return tuple(np.asarray(table[name].to_value(unit), dtype=np.float64) for name, unit in units.items())

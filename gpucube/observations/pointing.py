@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import AltAz, EarthLocation, SkyCoord
-from astropy.coordinates.matrix_utilities import rotation_matrix
 from astropy.time import Time
 from numpy.typing import ArrayLike, NDArray
 
@@ -41,7 +40,6 @@ FIRST_STEP = 60.0  # s
 MAX_BISECTIONS = 14
 MatricesAt = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 OFF = np.deg2rad(2.5)
-MIRROR_LONGITUDE = np.diag([1.0, -1.0, 1.0])
 # Four directions in the field of view, 2.5 deg from the pointing
 CROSS = np.array([[np.cos(OFF), y * np.sin(OFF), z * np.sin(OFF)] for y, z in ((0, 1), (1, 0), (0, -1), (-1, 0))])
 
@@ -75,8 +73,13 @@ def fov_matrix(lon: float | np.ndarray, lat: float | np.ndarray) -> np.ndarray:
     numpy.ndarray of float64, shape (3, 3) or (k, 3, 3)
         Rotation and mirroring of the longitude.
     """
-    about_y, about_z = rotation_matrix(-lat * u.rad, "y"), rotation_matrix(lon * u.rad, "z")
-    return MIRROR_LONGITUDE @ about_y @ about_z
+    sx, cx, sy, cy = np.sin(lon), np.cos(lon), np.sin(lat), np.cos(lat)
+    rows = ((cy * cx, cy * sx, sy), (sx, -cx, 0.0), (-sy * cx, -sy * sx, cy))
+    matrix = np.empty((*np.shape(rows[0][0]), 3, 3))
+    for i, row in enumerate(rows):
+        for j, element in enumerate(row):
+            matrix[..., i, j] = element
+    return matrix
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import astropy.units as u
 from astropy.coordinates import EarthLocation
@@ -62,7 +63,7 @@ def observatory_location(header: fits.Header) -> EarthLocation:
     """
     if not _has_location(header):
         lon, lat, height = SITES[_site(header)]
-        return EarthLocation.from_geodetic(lon * u.deg, lat * u.deg, height * u.m)
+        return _location(lon, lat, height)
     lon, lat = header_number(header, "GEOLON"), header_number(header, "GEOLAT")
     if abs(lat) > 90 or abs(lon) > 360:
         problem = f"no place on Earth: longitude {lon:g}, latitude {lat:g} deg"
@@ -72,6 +73,12 @@ def observatory_location(header: fits.Header) -> EarthLocation:
     height = header_number(header, key) if key else 0.0
     if not LOWEST <= height <= HIGHEST:
         raise DataError(f"no place on Earth: altitude {height:g} m", hdu=header.get("EXTNAME"), column=key)
+    return _location(lon, lat, height)
+
+
+# Most data sets are of one observatory.
+@lru_cache(maxsize=64)
+def _location(lon: float, lat: float, height: float) -> EarthLocation:
     return EarthLocation.from_geodetic(lon * u.deg, lat * u.deg, height * u.m)
 
 

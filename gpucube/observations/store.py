@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -87,8 +88,10 @@ def _gadf_files(folder: Path, table: ObservationTable) -> dict[int, ObservationF
     texts = [column_texts(index[name]) for name in ("HDU_TYPE", "FILE_DIR", "FILE_NAME", "HDU_NAME")]
     is_integer = np.asarray(index["OBS_ID"]).dtype.kind in "iu"
     numbers = (np.asarray(index["OBS_ID"]) if is_integer else column_values(index, "OBS_ID", "", path)).tolist()
+    # Several HDUs are in a file: look at the disk once.
+    path_of = lru_cache(lambda directory, name: _compressed_or_not(base / directory / name))
     for obs_id, kind, directory, name, hdu in zip(numbers, *texts, strict=True):
-        location = HduLocation(_compressed_or_not(base / directory / name), hdu or None)
+        location = HduLocation(path_of(directory, name), hdu or None)
         parts_of_one = found.setdefault(obs_id, {})
         known = parts_of_one.get(kind.lower(), location)
         # Two answers are none: which of them is right cannot be told.

@@ -20,7 +20,9 @@ from astropy.table import Column, Table
 from numpy.typing import NDArray
 
 from gpucube.errors import DataError, OptionError
+from gpucube.fits_writer import hdu_bytes
 from gpucube.observations.columns import column_unit, column_values, read_tables
+from gpucube.observations.plain_tables import plain_hdu
 
 __all__ = [
     "ObservationTable",
@@ -109,6 +111,21 @@ class ObservationTable(Table):
         hdu = fits.table_to_hdu(self)
         hdu.name = name
         return hdu
+
+    def to_bytes(self, name: str = "OBS_INDEX") -> bytes:
+        """Convert to the bytes of that HDU.
+
+        Parameters
+        ----------
+        name : str
+            EXTNAME of the HDU.
+
+        Returns
+        -------
+        bytes
+            What astropy would write of it.
+        """
+        return plain_hdu(self, name) or hdu_bytes(self.to_hdu(name))
 
 
 def _with_gadf_columns(table: ObservationTable, path: str | Path) -> ObservationTable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from astropy.io import fits
@@ -72,11 +72,12 @@ class LedgerRow:
 
 
 def _ledger_columns(rows: Iterable[LedgerRow]) -> dict[str, np.ndarray]:
-    names = [field.name.upper() for field in fields(LedgerRow)]
+    rows = list(rows)
     types: dict[str, type] = {"int": np.int64, "float": np.float64, "str": str}
-    columns = list(zip(*map(astuple, rows), strict=True)) or [()] * len(names)
-    kinds = [types[str(field.type)] for field in fields(LedgerRow)]
-    return {name: np.array(values, dtype=kind) for name, values, kind in zip(names, columns, kinds, strict=True)}
+    return {
+        field.name.upper(): np.array([getattr(row, field.name) for row in rows], dtype=types[str(field.type)])
+        for field in fields(LedgerRow)
+    }
 
 
 def ledger_ecsv(rows: Iterable[LedgerRow]) -> str:

@@ -6,7 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +38,7 @@ from gpucube.pipeline.output import (
     write_groups,
     write_observations,
 )
+from gpucube.pipeline.read import in_order
 from gpucube.pipeline.regression import conditions_or_errors, fit_groups, fit_observations, group_background
 from gpucube.pipeline.select import Selection, open_mask, select_observations
 from gpucube.pipeline.settings import FITTED, REGRESSION, SMOOTH, Settings
@@ -50,6 +51,8 @@ log = logging.getLogger(__name__)
 
 # FITS keyword by which --resume knows a finished model.
 FINGERPRINT = "GPCBSET"
+# Threads that wait for the disk
+MOST_WRITERS = 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -216,10 +219,11 @@ class _Run:
         waiting = {group_id: rows for group_id, rows in groups.items() if group_id not in finished}
         if self.settings.method in FITTED:
             self._fits = self._fit(waiting, workers)
-        # One stream of blocks for all groups, so that readers do not pause between them.
-        for group_id, group in self._fill(waiting, workers):
-            self._finish(group_id, group, workers)
-            self._keep(group_id, group.rows)
+        # One stream of blocks for all groups, so that readers do not pause between them; nor do they for the disk.
+        n_writers = min(workers.number(), MOST_WRITERS)
+        with ThreadPoolExecutor(n_writers) as writers:
+            for group_id, rows in in_order(self._write, self._models(waiting, workers), writers, lambda: n_writers):
+                self._keep(group_id, rows)
         used = {row.group_id for row in self.rows if row.status == "used"}
         return {group_id: model_file(self.folder, group_id, "table") for group_id in groups if group_id in used}
 
@@ -276,7 +280,6 @@ class _Run:
         if not self._conditions:
             return {}
         model = fit_observations(self.store, list(self._conditions.values()), *place)
-        model = replace(model, meta=model.meta | {"MASKED": self.mask is not None, "MODEL": self.settings.model})
         model.write(self.folder / REGRESSION_FILE)
         return dict.fromkeys(groups, model)
 
@@ -301,28 +304,28 @@ class _Run:
 
     def _fingerprint(self, rows: list[LedgerRow]) -> str:
         group = (rows[0].group_id, self.groups.describe(rows[0].group_id))
-        observations = [(row.obs_id, *self.store.sizes(row.obs_id)) for row in rows]
-        mask = self.mask.fingerprint if self.mask else ""
-        if self.settings.method == REGRESSION:
-            # The model of a group follows from all observations.
-            observations = [(row.obs_id, *self.store.sizes(row.obs_id)) for row in self.rows if row.group_id >= 0]
-        return self.settings.fingerprint(group, observations, mask)
+        # A regression follows from all observations.
+        used = [row for row in self.rows if row.group_id >= 0] if self.settings.method == REGRESSION else rows
+        observations = [(row.obs_id, *self.store.sizes(row.obs_id)) for row in used]
+        return self.settings.fingerprint(group, observations, self.mask.fingerprint if self.mask else "")
 
     @property
     def _kinds(self) -> tuple[str, ...]:
         """Files of a model: rings are no image."""
         return ("image", "table") if self.settings.model == "3d" else ("table",)
 
-    def _finish(self, group_id: int, group: FilledGroup, workers: Workers) -> None:
-        n_used = sum(row.status == "used" for row in group.rows)
-        if n_used and not group.n_counts:
-            log.warning(
-                "group %d (%s): its model is empty, no event is in it", group_id, self.groups.describe(group_id)
-            )
-        if n_used:
-            self._write(group_id, n_used, group, workers)
-        else:
-            log.warning("group %d (%s): no usable observation, no model", group_id, self.groups.describe(group_id))
+    def _models(
+        self, groups: dict[int, list[LedgerRow]], workers: Workers
+    ) -> Iterator[tuple[int, list[LedgerRow], BackgroundModel | None]]:
+        """Make the model of each group, or none without usable observation, on the host."""
+        for group_id, group in self._fill(groups, workers):
+            n_used, name = sum(row.status == "used" for row in group.rows), self.groups.describe(group_id)
+            if not n_used:
+                log.warning("group %d (%s): no usable observation, no model", group_id, name)
+            elif not group.n_counts:
+                log.warning("group %d (%s): its model is empty, no event is in it", group_id, name)
+            log.debug("group %d (%s): %d counts", group_id, name, group.n_counts)
+            yield group_id, group.rows, self._background(group_id, group, workers) if n_used else None
 
     def _axes(self, rows: list[LedgerRow]) -> Axes:
         if (fit := self._fits.get(rows[0].group_id)) is not None:
@@ -339,31 +342,31 @@ class _Run:
         usable = [threshold for threshold in thresholds if 0 < threshold < axes[0].edges[-1]]
         return model_axes(self.settings, len(rows), min(usable)) if usable else axes
 
-    def _write(self, group_id: int, n_used: int, group: FilledGroup, workers: Workers) -> None:
-        settings = self.settings
-        model = self._background(group_id, group, workers)
+    def _write(self, made: tuple[int, list[LedgerRow], BackgroundModel | None]) -> tuple[int, list[LedgerRow]]:
+        group_id, rows, model = made
+        if model is None:
+            return group_id, rows
         meta = {
             "GROUP_ID": group_id,
             "GROUP": self.groups.describe(group_id),
-            "NOBS": n_used,
-            "THRESRUL": settings.threshold,
+            "NOBS": sum(row.status == "used" for row in rows),
+            "THRESRUL": self.settings.threshold,
             "MASKED": self.mask is not None,
         }
-        model = replace(model, meta=model.meta | meta | {FINGERPRINT: self._fingerprint(group.rows)})
+        model = replace(model, meta=model.meta | meta | {FINGERPRINT: self._fingerprint(rows)})
         if "image" in self._kinds:
             write_image(model, model_file(self.folder, group_id, "image"))
-        write_table(model, model_file(self.folder, group_id, "table"), (ledger_hdu(group.rows),))
-        log.debug("group %d (%s): %d counts", group_id, self.groups.describe(group_id), group.n_counts)
+        write_table(model, model_file(self.folder, group_id, "table"), (ledger_hdu(rows),))
+        return group_id, rows
 
     def _background(self, group_id: int, group: FilledGroup, workers: Workers) -> BackgroundModel:
         settings = self.settings
         if group_id in self._fits:
             conditions = [self._conditions[row.obs_id] for row in group.rows if row.status == "used"]
             return group_background(self._fits[group_id], conditions, group, self.backend, settings)
-        exposure_time = group.livetime if settings.rate_per == "livetime" else group.ontime
-        model = make_background_model(
-            group.counts, group.livetime, exposure_time, group.n_counts, self.backend, settings.recipe
-        )
+        time = group.livetime if settings.rate_per == "livetime" else group.ontime
+        cubes = group.counts, group.livetime, time
+        model = make_background_model(*cubes, group.n_counts, self.backend, settings.recipe)
         if settings.bootstrap:
             place = self.store, self._recipe, settings, self.backend, workers
             model = with_bootstrap_error(model, group_id, group, *place, self._step)

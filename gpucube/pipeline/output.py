@@ -6,11 +6,10 @@ import re
 import zlib
 from pathlib import Path
 
-from astropy.io import fits
-
 from gpucube.cubes.fits import CREATOR
 from gpucube.errors import OutputError
-from gpucube.files import PARTIAL_SUFFIX, fits_bytes, make_folder, write_whole
+from gpucube.files import PARTIAL_SUFFIX, compressed, make_folder, write_whole
+from gpucube.fits_writer import image_bytes
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.table import ObservationTable
 from gpucube.regression.model import REGRESSION_FILE
@@ -122,9 +121,7 @@ def write_observations(folder: Path, kept: ObservationTable, grouped: Observatio
         Tables to write.
     """
     for name, table in ((OBSERVATIONS, kept), (GROUPED_OBSERVATIONS, grouped)):
-        primary = fits.PrimaryHDU()
-        primary.header["CREATOR"] = CREATOR
-        write_whole(folder / name, fits_bytes(fits.HDUList([primary, table.to_hdu()]), compress=True))
+        write_whole(folder / name, compressed(image_bytes(None, {"CREATOR": CREATOR}) + table.to_bytes()))
 
 
 def write_groups(folder: Path, groups: ObservationGroups) -> None:

@@ -125,7 +125,7 @@ def fit_observations(
         len(model.terms),
         100 * model.nights.scatter,
     )
-    return model
+    return replace(model, meta=model.meta | {"MASKED": mask is not None, "MODEL": settings.model})
 
 
 def _axes(settings: Settings) -> tuple[Axis, Axis, Axis]:

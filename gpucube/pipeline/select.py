@@ -230,9 +230,11 @@ def _sources_near(table: ObservationTable, rows: list[LedgerRow], settings: Sett
     catalog = _catalog_of(settings)
     pointing: SkyCoord = table.pointing
     near, source = near_source(catalog, pointing)
+    indices = [index for index in np.flatnonzero(near).tolist() if rows[index].status == "used"]
+    nearest = source[indices]
+    distances = pointing[indices].separation(catalog.positions[nearest]).deg
+    names = catalog.names[nearest]
     return {
-        index: f"{pointing[index].separation(catalog.positions[source[index]]).deg:.2f} deg from "
-        f"{catalog.names[source[index]]}"
-        for index in np.flatnonzero(near).tolist()
-        if rows[index].status == "used"
+        index: f"{distance:.2f} deg from {name}"
+        for index, distance, name in zip(indices, distances, names, strict=True)
     }

@@ -172,6 +172,13 @@ def test_index_needs_three_bins(backend: Backend) -> None:
     assert found.tolist() == [SPECTRAL_INDEX] * 2
 
 
+def test_index_without_observations(backend: Backend) -> None:
+    """None of a group could be used."""
+    values = (np.zeros(12, dtype=np.int64), np.zeros(0), np.zeros(0), LOG_EDGES)
+    found = to_host(spectral_index(*(backend.asarray(v) for v in values)))
+    assert found.tolist() == [SPECTRAL_INDEX] * 12
+
+
 def test_2015_rule_gives_the_cut_bin_too_much(backend: Backend) -> None:
     """The example of the docs: a threshold in the middle of a bin."""
     shares = {rule: share(backend, rule, [0.4])[0].tolist() for rule in RULES}

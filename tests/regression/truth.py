@@ -7,9 +7,10 @@ import numpy as np
 from gpucube.arrays.backend import get_backend
 from gpucube.cubes.axis import Axis
 from gpucube.observations.conditions import Conditions
-from gpucube.regression.fit import ObservationCounts
+from gpucube.regression.fit import ObservationCounts, fit_regression
 
 AXES = (Axis.energy(0.2, 20.0, 20), Axis.field_of_view("dety", 2.4, 12), Axis.field_of_view("detx", 2.4, 12))
+CORNERS = np.hypot(AXES[1].centers[:, None], AXES[2].centers) > 2.2
 EFFECTS = (
     "turn_on", "zenith", "radial_turn_on", "radial_energy", "radial_zenith", "gradient", "gradient_constant",
     "gradient_across", "quadrupole", "muon_efficiency", "dead_time", "season",
@@ -100,3 +101,21 @@ def observe(truth, conditions, rng, axes=AXES, open_fractions=None, effects=None
         counts = rng.poisson(mean if fraction is None else mean * fraction)
         items.append(ObservationCounts(item, backend.asarray(counts), fraction))
     return items
+
+
+def pulls(seed, n_obs=40, n_new=4, masked=False):
+    """Of the logarithm of the rate of new observations, where counts are enough to know it."""
+    rng = np.random.default_rng(seed)
+    truth = Truth(rate=60.0, strength={"season": 0.0})
+    conditions = make_conditions(n_obs, rng)
+    fractions = [rng.uniform(0.3, 1.0, CORNERS.shape) for _ in conditions] if masked else None
+    observed = observe(truth, conditions, rng, open_fractions=fractions)
+    model = fit_regression(observed, AXES, get_backend("numpy"), ("+dead_time",))
+    found = []
+    for item in make_conditions(n_new, rng):
+        background = model.background(item, AXES)
+        used = (AXES[0].edges[:-1] > item.threshold) & (AXES[0].edges[1:] < 8.0)
+        mean = mean_counts(truth, item)[used] / item.livetime / background.rate.bin_volume[used]
+        rate, error = background.rate.data[used], background.error.data[used]
+        found.append((np.log(rate / mean) * rate / error)[:, ~CORNERS])
+    return np.concatenate([values.ravel() for values in found])
