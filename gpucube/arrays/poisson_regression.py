@@ -26,40 +26,23 @@ from typing import Any
 import array_api_compat
 from array_api_compat import array_namespace
 
-from gpucube.arrays.penalties import Penalties, covariance_of_strengths, penalty_matrix, renewed_strengths
+from gpucube.arrays.design import Design, log_rate
+from gpucube.arrays.penalties import covariance_of_strengths, penalty_matrix, renewed_strengths
 from gpucube.arrays.random_effects import effect_precision, renewed_variances
 
-__all__ = ["Design", "Fit", "fit_poisson", "log_rate", "log_rate_variance"]
+__all__ = ["Fit", "fit_poisson", "refit_coefficients"]
 
 Array = Any
 
 STEPS = 60
 # Numbers in the largest intermediate array of a block of observations.
-BLOCK = 2**24
+BLOCK = 2**21
 # Largest change of a logarithm in one step: the exponential must not run away from a poor start.
 LONGEST_STEP = 2.0
+# Variance of the effects at the start, and that of a single observation, which tells nothing of how others differ
+VARIANCE, NO_VARIANCE = 1.0, 1e-8
 # Of the variance that comes from the scatter of few observations
 LARGEST_INFLATION = 3.0
-
-
-@dataclass(frozen=True, eq=False)
-class Design:
-    """Columns of a regression, and the penalties of its coefficients.
-
-    Attributes
-    ----------
-    field : array of float64, shape (n_pixels, M)
-        Columns B of the place in the field of view.
-    k, m : array of int64, shape (Q,)
-        Column of the conditions and of the field that belong to each coefficient.
-    penalties : sequence of (int, array of float64, shape (q, q))
-        First coefficient of a run of q neighbours, and the matrix of one of their penalties.
-    """
-
-    field: Array
-    k: Array
-    m: Array
-    penalties: Penalties
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +55,8 @@ class Fit:
         Coefficients.
     covariance : array of float64, shape (Q, Q)
         Their covariance, with what the uncertain strengths of the penalties and the uncertain scatter add.
+    given_strengths : array of float64, shape (Q, Q)
+        Their covariance if these were known.
     strengths : array of float64, shape (n_penalties,)
         Strengths of the penalties.
     effects : array of float64, shape (n_obs,)
@@ -90,6 +75,7 @@ class Fit:
 
     coefficients: Array
     covariance: Array
+    given_strengths: Array
     strengths: Array
     effects: Array
     effect_errors: Array
@@ -97,63 +83,6 @@ class Fit:
     variances: Array
     change: Array
     freedom: Array
-
-
-def log_rate(coefficients: Array, conditions: Array, design: Design) -> Array:
-    """Logarithm of the rate.
-
-    Parameters
-    ----------
-    coefficients : array of float64, shape (Q,)
-        Coefficients.
-    conditions : array of float64, shape (..., K)
-        Columns A.
-    design : Design
-        Columns B and the pairs of columns.
-
-    Returns
-    -------
-    array of float64, shape (..., n_pixels)
-        Logarithm of the rate, in the unit of counts over exposure of the fit.
-    """
-    xp = array_namespace(coefficients, conditions)
-    n_k, n_m = conditions.shape[-1], design.field.shape[1]
-    flat = design.k * n_m + design.m
-    device = array_api_compat.device(coefficients)
-    # Each pair is there once: a sum over comparisons puts coefficients where they belong.
-    where = xp.astype(xp.arange(n_k * n_m, dtype=xp.int64, device=device)[:, None] == flat, xp.float64)
-    table = xp.reshape(where @ coefficients, (n_k, n_m))
-    return conditions @ (table @ xp.matrix_transpose(design.field))
-
-
-def log_rate_variance(covariance: Array, conditions: Array, design: Design) -> Array:
-    """Variance of the logarithm of the rate.
-
-    Parameters
-    ----------
-    covariance : array of float64, shape (Q, Q)
-        Covariance of the coefficients.
-    conditions : array of float64, shape (n, K)
-        Columns A.
-    design : Design
-        Columns B and the pairs of columns.
-
-    Returns
-    -------
-    array of float64, shape (n, n_pixels)
-        Variance.
-    """
-    xp = array_namespace(covariance, conditions)
-    device = array_api_compat.device(covariance)
-    columns = xp.arange(design.field.shape[1], dtype=xp.int64, device=device)
-    of_field = xp.astype(design.m[:, None] == columns, xp.float64)
-    rows = []
-    for number in range(conditions.shape[0]):
-        # The covariance of the factors of the columns B under these conditions
-        weights = xp.take(conditions[number, :], design.k)[:, None] * of_field
-        small = xp.matrix_transpose(weights) @ (covariance @ weights)
-        rows.append(xp.sum((design.field @ small) * design.field, axis=1))
-    return xp.clip(xp.stack(rows), 0.0, xp.inf)
 
 
 def fit_poisson(
@@ -193,19 +122,19 @@ def fit_poisson(
     xp = array_namespace(counts, exposure, conditions)
     device = array_api_compat.device(counts)
     n_obs, n_coefficients = counts.shape[0], design.k.shape[0]
-    used = exposure > 0
-    log_exposure = xp.log(xp.where(used, exposure, 1.0))
     if likeness is None:
         likeness = xp.eye(n_obs, dtype=xp.float64, device=device)[None, ...]
     state = _State(
         coefficients=xp.zeros((n_coefficients,), dtype=xp.float64, device=device),
         effects=xp.zeros((n_obs,), dtype=xp.float64, device=device),
         strengths=xp.ones((len(design.penalties),), dtype=xp.float64, device=device),
-        variances=xp.ones((likeness.shape[0],), dtype=xp.float64, device=device),
+        variances=xp.full(
+            (likeness.shape[0],), VARIANCE if n_obs > 1 else NO_VARIANCE, dtype=xp.float64, device=device
+        ),
     )
     if start is not None:
         state = _State(start.coefficients, start.effects, start.strengths, start.variances)
-    data = (counts, xp.where(used, log_exposure, -xp.inf), conditions)
+    data = (counts, _log_exposure(exposure, xp=xp), conditions)
     for _ in range(steps):
         sums = _add_up(*data, state, design, xp=xp)
         solved = _solve(sums, state, likeness, design, xp=xp)
@@ -214,6 +143,7 @@ def fit_poisson(
     return Fit(
         coefficients=state.coefficients,
         covariance=_whole_covariance(sums, solved, state, design, xp=xp),
+        given_strengths=solved.covariance,
         strengths=state.strengths,
         effects=state.effects,
         effect_errors=xp.sqrt(solved.given_coefficients),
@@ -222,6 +152,46 @@ def fit_poisson(
         change=state.change,
         freedom=xp.sum(solved.covariance * solved.information, axis=1),
     )
+
+
+def refit_coefficients(
+    counts: Array, exposure: Array, conditions: Array, design: Design, likeness: Array, start: Fit, steps: int
+) -> Array:
+    """Fit the coefficients to other counts, with the strengths and variances of a fit.
+
+    Parameters
+    ----------
+    counts, exposure : array of float64, shape (n_obs, n_energy, n_pixels)
+        Counts and exposure as of `fit_poisson`.
+    conditions : array of float64, shape (n_obs, n_energy, K)
+        Columns A.
+    design : Design
+        Columns B, the pairs of columns and the penalties.
+    likeness : array of float64, shape (n_components, n_obs, n_obs)
+        Covariance of the rates of observations for each variance.
+    start : Fit
+        Where to begin, with an effect for each of these observations.
+    steps : int
+        Number of steps.
+
+    Returns
+    -------
+    array of float64, shape (Q,)
+        Coefficients.
+    """
+    xp = array_namespace(counts, exposure, conditions)
+    state = _State(start.coefficients, start.effects, start.strengths, start.variances)
+    log_exposure = _log_exposure(exposure, xp=xp)
+    for _ in range(steps):
+        sums = _add_up(counts, log_exposure, conditions, state, design, xp=xp)
+        state = _step(_solve(sums, state, likeness, design, xp=xp), state, conditions, design, xp=xp)
+    return state.coefficients
+
+
+def _log_exposure(exposure: Array, *, xp: Any) -> Array:
+    """Logarithm of the exposure, minus infinity where there is none."""
+    used = exposure > 0
+    return xp.where(used, xp.log(xp.where(used, exposure, 1.0)), -xp.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,9 +230,9 @@ def _add_up(counts: Array, log_exposure: Array, conditions: Array, state: _State
     """Sums over all cells, a block of observations at a time."""
     n_obs, n_energy, n_pixels = counts.shape
     n_k, n_m = conditions.shape[2], design.field.shape[1]
-    products = xp.reshape(design.field[:, :, None] * design.field[:, None, :], (n_pixels, n_m * n_m))
-    per_observation = n_energy * max(n_pixels, n_m * n_m, n_k * n_k)
-    step = max(1, BLOCK // per_observation)
+    products = _pairs(design.field, xp=xp)
+    n_pairs = n_k * (n_k + 1) // 2, n_m * (n_m + 1) // 2
+    step = max(1, BLOCK // (n_energy * max(n_pixels, *n_pairs)))
     blocks = [slice(first, min(first + step, n_obs)) for first in range(0, n_obs, step)]
     field_gradient, gram, of_effects = 0.0, 0.0, []
     for rows in blocks:
@@ -271,13 +241,12 @@ def _add_up(counts: Array, log_exposure: Array, conditions: Array, state: _State
         residual = counts[rows, ...] - mean
         in_field = xp.reshape(residual @ design.field, (-1, n_m))
         field_gradient = field_gradient + xp.matrix_transpose(left) @ in_field
-        weights = xp.reshape(mean @ products, (-1, n_m * n_m))
-        pairs = xp.reshape(left[:, :, None] * left[:, None, :], (-1, n_k * n_k))
-        gram = gram + xp.matrix_transpose(pairs) @ weights
+        weights = xp.reshape(mean, (-1, n_pixels)) @ products
+        gram = gram + xp.matrix_transpose(_pairs(left, xp=xp)) @ weights
         of_effects.append(_of_effects(residual, mean, conditions[rows, ...], design, xp=xp))
     gradient, hessian, cross = (xp.concat(list(parts)) for parts in zip(*of_effects, strict=True))
     k, m = design.k, design.m
-    flat = (k[:, None] * n_k + k) * (n_m * n_m) + m[:, None] * n_m + m
+    flat = _place_of_pair(k, n_k, xp=xp) * n_pairs[1] + _place_of_pair(m, n_m, xp=xp)
     return _Sums(
         gradient=xp.take(xp.reshape(field_gradient, (-1,)), k * n_m + m),
         hessian=xp.reshape(xp.take(xp.reshape(gram, (-1,)), xp.reshape(flat, (-1,))), flat.shape),
@@ -285,6 +254,17 @@ def _add_up(counts: Array, log_exposure: Array, conditions: Array, state: _State
         effect_hessian=hessian,
         cross=cross,
     )
+
+
+def _pairs(columns: Array, *, xp: Any) -> Array:
+    """Products of all pairs of columns, each once: shape (n, n_columns * (n_columns + 1) / 2)."""
+    return xp.concat([columns[:, i : i + 1] * columns[:, i:] for i in range(columns.shape[1])], axis=1)
+
+
+def _place_of_pair(numbers: Array, n: int, *, xp: Any) -> Array:
+    """Where `_pairs` of n columns has the product of each two of these."""
+    first, second = xp.minimum(numbers[:, None], numbers), xp.maximum(numbers[:, None], numbers)
+    return first * (2 * n - first - 1) // 2 + second
 
 
 def _expected(log_exposure: Array, conditions: Array, state: _State, rows: slice, design: Design, *, xp: Any) -> Array:
@@ -355,8 +335,10 @@ def _renew(solved: _Solved, state: _State, likeness: Array, design: Design, *, x
         coefficients=state.coefficients,
         effects=state.effects,
         strengths=renewed_strengths(design.penalties, state.strengths, state.coefficients, solved.covariance),
-        variances=renewed_variances(
-            state.variances, likeness, solved.precision, state.effects, solved.effect_covariance
+        variances=(
+            renewed_variances(state.variances, likeness, solved.precision, state.effects, solved.effect_covariance)
+            if state.effects.shape[0] > 1
+            else state.variances
         ),
         change=state.change,
     )

@@ -106,7 +106,7 @@ def attach_models(
     predictor = (
         models
         if isinstance(models, Predictor)
-        else open_predictor(models, settings.interpolate, settings.leave_out_target)
+        else open_predictor(models, settings.interpolate, settings.leave_out_target, settings.model)
     )
     store = DataStore.open(data, scheme)
     folder = Path(out)

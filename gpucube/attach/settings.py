@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpucube.errors import OptionError
+from gpucube.pipeline.settings import MODELS
 from gpucube.prediction.groups import INTERPOLATIONS
 
 __all__ = ["NORMALISATIONS", "AttachSettings"]
@@ -28,6 +29,8 @@ class AttachSettings:
         What to fit to the observation's own counts: nothing, the norm, or the norm and a tilt in energy.
     norm_range : tuple of float, optional
         Energies in TeV between which to fit; all above threshold if not given.
+    model : {"3d", "2d"}, optional
+        What to make of a regression; what `make_models` was asked for if not given.
     link : bool
         Whether to write new files with the background alone, and index files that name the old ones.
     workers : int
@@ -48,15 +51,20 @@ class AttachSettings:
     leave_out_target: bool = False
     normalise: str = "none"
     norm_range: tuple[float, float] | None = None
+    model: str | None = None
     link: bool = False
     workers: int = 1
     overwrite: bool = False
     strict: bool = False
 
     def __post_init__(self) -> None:
-        for name, allowed in (("interpolate", INTERPOLATIONS), ("normalise", NORMALISATIONS)):
+        for name, allowed in (
+            ("interpolate", INTERPOLATIONS),
+            ("normalise", NORMALISATIONS),
+            ("model", (None, *MODELS)),
+        ):
             if getattr(self, name) not in allowed:
-                raise OptionError(f"{name} is {getattr(self, name)!r}; choose from {', '.join(allowed)}")
+                raise OptionError(f"{name} is {getattr(self, name)!r}; choose from {', '.join(map(str, allowed))}")
         if self.time_step is not None and not self.time_step >= 1:
             raise OptionError(f"time_step is {self.time_step} s; it must be at least 1")
         if self.norm_range is not None and not 0 <= self.norm_range[0] < self.norm_range[1]:

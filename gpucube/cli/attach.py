@@ -12,6 +12,7 @@ from gpucube.attach.settings import NORMALISATIONS, AttachSettings
 from gpucube.cli.app import cli, level_option, progress_bar
 from gpucube.cli.make_models import SKIPPED_STATUS
 from gpucube.cli.masking import mask_from_options, masking_options
+from gpucube.pipeline.settings import MODELS
 from gpucube.prediction.groups import INTERPOLATIONS
 
 __all__ = ["attach"]
@@ -67,6 +68,11 @@ class EnergyRange(click.ParamType[tuple[float, float]]):
     help="Fit to the counts outside the exclusion regions: the norm, or norm and tilt in energy.",
 )
 @click.option("--norm-range", type=EnergyRange(), metavar="EMIN,EMAX", help="Energies in TeV to fit in.")
+@click.option(
+    "--model",
+    type=click.Choice(MODELS),
+    help="Of a regression: in DETY and DETX, or in the offset.  [default: as make-models was asked for]",
+)
 @masking_options
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run in OUT.")

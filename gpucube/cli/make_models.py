@@ -18,7 +18,7 @@ from gpucube.cubes.background import ALIGNMENTS
 from gpucube.errors import OptionError
 from gpucube.observations.store import SCHEMES
 from gpucube.pipeline.make_models import Summary, make_models
-from gpucube.pipeline.settings import MODELS, MOST_BINS, RATE_PER, REGRESSION, Settings
+from gpucube.pipeline.settings import FITTED, MODELS, MOST_BINS, RATE_PER, Settings
 from gpucube.regression.terms import terms_named
 
 __all__ = ["make_models_command", "print_summary"]
@@ -80,7 +80,7 @@ class TermNames(click.ParamType[tuple[str, ...]]):
 @click.argument("scheme", type=click.Choice([*SCHEMES, "auto"], case_sensitive=False), metavar="HESS|GADF|auto")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--test", is_flag=True, help="Quick look: at most 100 observations, 4 groups, 5 sources.")
-@click.option("--method", type=click.Choice([*METHODS, REGRESSION]), help="Recipe.  [default: default]")
+@click.option("--method", type=click.Choice([*METHODS, *FITTED]), help="Recipe.  [default: default]")
 @click.option(
     "--terms",
     type=TermNames(),

@@ -20,7 +20,7 @@ from gpucube.files import make_folder
 from gpucube.observations.group_by import groups_by
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import SCHEMES, DataStore
-from gpucube.pipeline.settings import REGRESSION, Settings
+from gpucube.pipeline.settings import FITTED, MODELS, Settings
 from gpucube.plots import require_matplotlib
 from gpucube.prediction.groups import INTERPOLATIONS
 from gpucube.prediction.opening import open_predictor
@@ -71,7 +71,7 @@ class Range(click.ParamType[tuple[float, float]]):
 )
 @click.option(
     "--method",
-    type=click.Choice([*METHODS, REGRESSION]),
+    type=click.Choice([*METHODS, *FITTED]),
     default="default",
     show_default=True,
     help="With --cross-validate: recipe.",
@@ -99,6 +99,13 @@ class Range(click.ParamType[tuple[float, float]]):
 )
 @click.option(
     "--energy-bins", type=EnergyBins(), metavar="MIN,MAX,N", help="With --cross-validate: energy bins of the models."
+)
+@click.option(
+    "--model",
+    type=click.Choice(MODELS),
+    default="3d",
+    show_default=True,
+    help="With --cross-validate: in DETY and DETX, or in the offset.",
 )
 @click.option("--fov", type=float, metavar="DEG", help="With --cross-validate: largest DETX and DETY of the models.")
 @click.option("--pixels", type=int, metavar="N", help="With --cross-validate: bins of the models in DETX and DETY.")
@@ -209,6 +216,7 @@ def _settings(options: dict[str, Any]) -> Settings:
         "terms",
         "threshold",
         "align",
+        "model",
         "fov",
         "pixels",
         "catalog",

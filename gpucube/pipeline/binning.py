@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import astropy.units as u
 import numpy as np
 
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import axes_2015
-from gpucube.pipeline.settings import Settings
-from gpucube.regression.model import RegressionModel
+from gpucube.pipeline.settings import SMOOTH, Settings
+from gpucube.regression.model import BINS_PER_DECADE, RegressionModel
 
 __all__ = ["model_axes", "regression_model_axes"]
 
 # Rings hold more counts than pixels: they need not be coarser for few observations.
 RINGS = 20
+ENERGIES = (0.1, 80.0)  # TeV
 
 
 def model_axes(settings: Settings, n_observations: int, energy_low: float | None = None) -> tuple[Axis, ...]:
@@ -49,18 +52,26 @@ def regression_model_axes(settings: Settings, model: RegressionModel) -> tuple[A
     Parameters
     ----------
     settings : Settings
-        Of these, `energy_edges`, `fov` and `pixels`.
+        Of these, `method`, `model`, `energy_edges`, `fov` and `pixels`.
     model : RegressionModel
         The regression, whose own axes serve where nothing is asked for.
 
     Returns
     -------
     tuple of Axis
-        Energy, DETY and DETX axis.
+        Energy, DETY and DETX axis, or energy and offset axis.
     """
-    energy, *field = model.axes
+    energy, *field = model.radial_axes if settings.model == "2d" else model.axes
+    if settings.method == SMOOTH:
+        # As far as the recipes of 2015, whatever the thresholds and the highest energy in this group
+        low, high = min(model.scales.energy_low, ENERGIES[0]), max(model.scales.energy_high, ENERGIES[1])
+        n_energy = math.ceil(BINS_PER_DECADE * math.log10(high / low))
+        # Gammapy cannot tell the axes of a cube apart that has as many bins in energy as in DETY.
+        energy = Axis.energy(low, high, n_energy + (n_energy == (settings.pixels or field[0].n_bins)))
     if settings.energy_edges is not None:
         energy = Axis("energy", np.array(settings.energy_edges), u.TeV)
     half_width = settings.fov or float(field[0].edges_in("deg")[-1])
-    n_pixels = settings.pixels or field[0].n_bins
-    return energy, *(Axis.field_of_view(axis.name, half_width, n_pixels) for axis in field)
+    n_bins = settings.pixels or field[0].n_bins
+    if settings.model == "2d":
+        return energy, Axis.offset(half_width, n_bins)
+    return energy, *(Axis.field_of_view(axis.name, half_width, n_bins) for axis in field)

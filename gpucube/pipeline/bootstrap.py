@@ -55,7 +55,7 @@ def with_bootstrap_error(
     recipe : Recipe
         How they were read and counted.
     settings : Settings
-        Of these, `bootstrap`, `method`, `rate_per` and `backend`.
+        Of these, `bootstrap`, `recipe`, `rate_per` and `backend`.
     backend : Backend
         Library and device.
     workers : Workers
@@ -94,7 +94,7 @@ def with_bootstrap_error(
         _open_fractions(found, backend),
         _as_images(backend.asarray(group.counts.bin_volume), 3),
         resampling_weights(settings.bootstrap, len(used), (SEED, group_id), xp=xp, device=backend.device),
-        RATES[settings.method],
+        RATES[settings.recipe],
         int(model.meta["NSMOOTH"]),
     )
     error = xp.reshape(error, model.rate.data.shape)

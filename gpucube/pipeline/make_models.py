@@ -39,9 +39,9 @@ from gpucube.pipeline.output import (
     write_observations,
 )
 from gpucube.pipeline.read import in_order
-from gpucube.pipeline.regression import conditions_or_errors, fit_observations, group_background
+from gpucube.pipeline.regression import conditions_or_errors, fit_groups, fit_observations, group_background
 from gpucube.pipeline.select import Selection, open_mask, select_observations
-from gpucube.pipeline.settings import REGRESSION, Settings
+from gpucube.pipeline.settings import FITTED, REGRESSION, SMOOTH, Settings
 from gpucube.regression.model import REGRESSION_FILE, RegressionModel
 from gpucube.workers import Workers, dask_workers, local_workers
 
@@ -196,7 +196,7 @@ class _Run:
         self.members = selection.indices_by_group()
         self.rows = list(selection.rows)
         self._progress, self._done = progress, 0
-        self._regression: RegressionModel | None = None
+        self._fits: dict[int, RegressionModel] = {}
         self._conditions: dict[int, Conditions] = {}
 
     def check_present_models(self) -> None:
@@ -210,15 +210,15 @@ class _Run:
                 raise OutputError(f"{path} was made with other settings or observations; use --overwrite")
 
     def make_all(self, workers: Workers) -> dict[int, Path]:
-        if self.settings.method == REGRESSION:
+        if self.settings.method in FITTED:
             self._read_conditions()
         groups = {group_id: [self.rows[index] for index in indices] for group_id, indices in self.members.items()}
-        if self.settings.method == REGRESSION and groups:
-            self._fit_regression(workers)
         finished = self._finished_groups(groups) if self.settings.resume else {}
         for group_id, rows in finished.items():
             self._keep(group_id, rows)
         waiting = {group_id: rows for group_id, rows in groups.items() if group_id not in finished}
+        if self.settings.method in FITTED:
+            self._fits = self._fit(waiting, workers)
         # One stream of blocks for all groups, so that readers do not pause between them; nor do they for the disk.
         n_writers = min(workers.number(), MOST_WRITERS)
         with ThreadPoolExecutor(n_writers) as writers:
@@ -272,14 +272,16 @@ class _Run:
         }
         self.members = {group_id: members for group_id, members in known.items() if members}
 
-    def _fit_regression(self, workers: Workers) -> None:
-        conditions = list(self._conditions.values())
-        model = fit_observations(
-            self.store, conditions, self.settings, self.backend, self.mask, workers, on_progress=self._step
-        )
-        model = replace(model, meta=model.meta | {"MASKED": self.mask is not None})
+    def _fit(self, groups: dict[int, list[LedgerRow]], workers: Workers) -> dict[int, RegressionModel]:
+        place = self.settings, self.backend, self.mask, workers, self._step
+        if self.settings.method == SMOOTH:
+            members = {group_id: [self._conditions[row.obs_id] for row in rows] for group_id, rows in groups.items()}
+            return fit_groups(self.store, members, *place)
+        if not self._conditions:
+            return {}
+        model = fit_observations(self.store, list(self._conditions.values()), *place)
         model.write(self.folder / REGRESSION_FILE)
-        self._regression = model
+        return dict.fromkeys(groups, model)
 
     def _finished_groups(self, groups: dict[int, list[LedgerRow]]) -> dict[int, list[LedgerRow]]:
         paths = {group_id: model_file(self.folder, group_id, "table") for group_id in groups}
@@ -326,8 +328,8 @@ class _Run:
             yield group_id, group.rows, self._background(group_id, group, workers) if n_used else None
 
     def _axes(self, rows: list[LedgerRow]) -> Axes:
-        if self._regression is not None:
-            return regression_model_axes(self.settings, self._regression)
+        if (fit := self._fits.get(rows[0].group_id)) is not None:
+            return regression_model_axes(self.settings, fit)
         axes = model_axes(self.settings, len(rows))
         if self.settings.method != "mayer2015" or self.settings.energy_edges is not None:
             return axes
@@ -358,12 +360,13 @@ class _Run:
         return group_id, rows
 
     def _background(self, group_id: int, group: FilledGroup, workers: Workers) -> BackgroundModel:
-        settings, cubes = self.settings, (group.counts, group.livetime)
-        if self._regression is not None:
+        settings = self.settings
+        if group_id in self._fits:
             conditions = [self._conditions[row.obs_id] for row in group.rows if row.status == "used"]
-            return group_background(self._regression, conditions, *cubes, self.backend, settings.rate_per)
-        exposure_time = group.livetime if settings.rate_per == "livetime" else group.ontime
-        model = make_background_model(*cubes, exposure_time, group.n_counts, self.backend, settings.method)
+            return group_background(self._fits[group_id], conditions, group, self.backend, settings)
+        time = group.livetime if settings.rate_per == "livetime" else group.ontime
+        cubes = group.counts, group.livetime, time
+        model = make_background_model(*cubes, group.n_counts, self.backend, settings.recipe)
         if settings.bootstrap:
             place = self.store, self._recipe, settings, self.backend, workers
             model = with_bootstrap_error(model, group_id, group, *place, self._step)
@@ -380,7 +383,7 @@ class _Run:
 
     def _step(self) -> None:
         self._done += 1
-        passes = 2 if self.settings.method == REGRESSION or self.settings.bootstrap else 1
+        passes = 2 if self.settings.method in FITTED or self.settings.bootstrap else 1
         self._progress(self._done, passes * sum(map(len, self.members.values())))
 
 

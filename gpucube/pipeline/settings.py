@@ -15,11 +15,13 @@ from gpucube.cubes.background import ALIGNMENTS
 from gpucube.errors import OptionError
 from gpucube.regression.terms import terms_named
 
-__all__ = ["MODELS", "MOST_BINS", "RATE_PER", "REGRESSION", "Settings"]
+__all__ = ["FITTED", "MODELS", "MOST_BINS", "RATE_PER", "REGRESSION", "SMOOTH", "Settings"]
 
 RATE_PER = ("livetime", "ontime")
 MODELS = ("3d", "2d")
-REGRESSION = "regression"
+REGRESSION, SMOOTH = "regression", "smooth"
+# Methods that fit smooth functions, to all observations or to those of each group
+FITTED = (REGRESSION, SMOOTH)
 
 # Along an axis: what is above is a slip of the pen, and would take all memory.
 MOST_BINS = 1000
@@ -44,8 +46,8 @@ class Settings:
 
     Attributes
     ----------
-    method : {"default", "mayer2015", "regression"}
-        Recipe of 2015, or one regression over all observations.
+    method : {"default", "mayer2015", "regression", "smooth"}
+        Recipe of 2015, one regression over all observations, or one for each group.
     catalog : str or pathlib.Path
         ``builtin``, ``none``, or the path of a table of sources.
     backend : {"auto", "numpy", "cupy", "torch", "array_api_strict"}
@@ -123,7 +125,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         choices: dict[str, Sequence[str]] = {
-            "method": (*METHODS, REGRESSION),
+            "method": (*METHODS, *FITTED),
             "backend": ("auto", *BACKENDS),
             "align": ALIGNMENTS,
             "threshold": tuple(THRESHOLD_RULES),
@@ -148,15 +150,8 @@ class Settings:
         if self.terms is not None:
             object.__setattr__(self, "terms", tuple(self.terms))
             terms_named(self.terms)
-        if self.terms is not None and self.method != REGRESSION:
-            raise OptionError(f"terms are those of the method {REGRESSION}, not of {self.method}")
-        if self.method == REGRESSION and self.model != "3d":
-            raise OptionError(f"the method {REGRESSION} makes models in DETY and DETX: choose model 3d")
-        if self.bootstrap and self.method == REGRESSION:
-            raise OptionError(
-                f"the errors of the method {REGRESSION} hold the scatter between observations already (card RUNSCAT of "
-                "its file, and the effects of observations in its covariance): it has no bootstrap"
-            )
+        if self.terms is not None and self.method not in FITTED:
+            raise OptionError(f"terms are those of the methods {' and '.join(FITTED)}, not of {self.method}")
         if self.bootstrap < 0 or self.bootstrap == 1:
             raise OptionError(f"bootstrap is {self.bootstrap}; it must be at least 2 samples, or 0 for Poisson errors")
         if self.workers < 1:
@@ -165,6 +160,11 @@ class Settings:
             raise OptionError("workers and scheduler exclude each other: a cluster has its own workers")
         if self.overwrite and self.resume:
             raise OptionError("overwrite and resume exclude each other: one discards what is there, one keeps it")
+
+    @property
+    def recipe(self) -> str:
+        """How a rate is made of counts alone; of methods that fit, where there is nothing to fit to."""
+        return "default" if self.method in FITTED else self.method
 
     def fingerprint(self, group: tuple[int, str], observations: Sequence[tuple[int, ...]], mask: str = "") -> str:
         """Identify everything that the model of a group depends on.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpucube.errors import DataError
+from gpucube.errors import DataError, OptionError
 from gpucube.prediction.groups import GroupModels
 from gpucube.prediction.predictor import Predictor
 from gpucube.prediction.regression import RegressionPredictor
@@ -17,7 +17,9 @@ from gpucube.regression.model import REGRESSION_FILE, is_regression_file
 __all__ = ["open_predictor"]
 
 
-def open_predictor(path: str | Path, interpolate: str = "none", leave_out_target: bool = False) -> Predictor:
+def open_predictor(
+    path: str | Path, interpolate: str = "none", leave_out_target: bool = False, kind: str | None = None
+) -> Predictor:
     """Open a folder of models, or one model.
 
     Parameters
@@ -28,6 +30,8 @@ def open_predictor(path: str | Path, interpolate: str = "none", leave_out_target
         For a folder: how to go from group to group.
     leave_out_target : bool
         For a folder: whether to use no model of which an observation saw the same target.
+    kind : {"3d", "2d"}, optional
+        For a regression: what to predict; what `make_models` was asked for if not given.
 
     Returns
     -------
@@ -38,14 +42,18 @@ def open_predictor(path: str | Path, interpolate: str = "none", leave_out_target
     ------
     DataError
         There is no such file or folder, or it has no models.
+    OptionError
+        `kind` is given, but there is no regression.
     """
     path = Path(path)
     regression = path / REGRESSION_FILE
     # A damaged one is an error: the models of groups beside it must not serve in its place without a word.
     if regression.exists():
-        return RegressionPredictor.open(regression)
+        return RegressionPredictor.open(regression, kind)
     if is_regression_file(path):
-        return RegressionPredictor.open(path)
+        return RegressionPredictor.open(path, kind)
+    if kind is not None:
+        raise OptionError(f"{path} is no regression: its models are 2d or 3d as they were made; leave out --model")
     if path.is_dir():
         return GroupModels.open(path, interpolate, leave_out_target)
     if not path.exists():

@@ -23,19 +23,24 @@ class RegressionPredictor(Predictor):
         The regression.
     name : str
         What to call it in headers.
+    kind : {"3d", "2d"}
+        Whether to predict rates in DETY and DETX, or in the offset from the pointing.
     """
 
     model: RegressionModel
     name: str = "regression"
+    kind: str = "3d"
 
     @classmethod
-    def open(cls, path: str | Path) -> RegressionPredictor:
+    def open(cls, path: str | Path, kind: str | None = None) -> RegressionPredictor:
         """Open a file.
 
         Parameters
         ----------
         path : path-like
             File of a regression.
+        kind : {"3d", "2d"}, optional
+            What to predict; what `make_models` was asked for if not given.
 
         Returns
         -------
@@ -47,7 +52,8 @@ class RegressionPredictor(Predictor):
         DataError
             The file holds no regression.
         """
-        return cls(read_regression_model(path), Path(path).name)
+        model = read_regression_model(path)
+        return cls(model, Path(path).name, kind or str(model.meta.get("MODEL", "3d")))
 
     def predict(self, conditions: Conditions) -> BackgroundModel:
         """Predict the background of an observation: the mean over its steps of time.
@@ -67,5 +73,6 @@ class RegressionPredictor(Predictor):
         ObservationError
             A term asks for a number that the observation does not have.
         """
-        background = self.model.background(conditions)
+        axes = self.model.radial_axes if self.kind == "2d" else self.model.axes
+        background = self.model.background(conditions, axes)
         return replace(background, meta=background.meta | {"BKGMODEL": self.name})

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gpucube.arrays.backend import Array, Backend
 from gpucube.arrays.bsplines import bspline_basis, difference_penalty
-from gpucube.arrays.poisson_regression import Design
+from gpucube.arrays.design import Design
 from gpucube.errors import ObservationError
 from gpucube.observations.conditions import Conditions
 from gpucube.regression.terms import COVARIATE_TERMS, Term
@@ -28,6 +28,8 @@ __all__ = ["Scales", "condition_columns", "make_design", "observation_features"]
 UNIT_OFFSET = 2.0
 # Energy over threshold, in decades, above which the threshold no longer matters.
 TURN_ON_RANGE = 1.6
+# How far below a threshold, in decades, functions go on
+BELOW_RANGE = 0.2
 TURN_ON_FUNCTIONS, TURN_ON_COARSE = 14, 5
 ABOVE_RANGE = 1.0
 FUNCTIONS_PER_DECADE = 5.0
@@ -164,11 +166,13 @@ def condition_columns(
     xp = array_namespace(energy)
     values = {
         "1": xp.ones_like(energy),
-        "energy": xp.log10(energy),
+        "~energy": xp.log10(energy),
+        # Beyond the counts the spectrum goes on, but nothing is known of how the rest changes with energy.
+        "energy": xp.log10(xp.clip(energy, scales.energy_low / 10**BELOW_RANGE, scales.energy_high)),
         "turn_on": xp.log10(energy / threshold),
     }
     values["above"] = xp.clip(values["turn_on"], 0.0, ABOVE_RANGE)
-    values["turn_on"] = xp.clip(values["turn_on"], -0.2, TURN_ON_RANGE)
+    values["turn_on"] = xp.clip(values["turn_on"], -BELOW_RANGE, TURN_ON_RANGE)
     values |= {name: xp.broadcast_to(value, energy.shape) for name, value in features.items()}
     columns = [_condition_function(name, values, scales, xp=xp) for name in _condition_names(terms)]
     return xp.concat(columns, axis=-1)
@@ -188,7 +192,7 @@ def _condition_function(name: str, values: dict[str, Array], scales: Scales, *, 
 
 def _energy_splines(values: dict[str, Array], scales: Scales) -> Array:
     ends = math.log10(scales.energy_low), math.log10(scales.energy_high)
-    return bspline_basis(values["energy"], *ends, scales.n_energy)
+    return bspline_basis(values["~energy"], *ends, scales.n_energy)
 
 
 SPLINES: dict[str, Callable[[dict[str, Array], Scales], Array]] = {

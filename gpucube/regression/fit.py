@@ -5,24 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from gpucube.arrays.backend import Array, Backend, to_host
+from gpucube.arrays.bootstrap import FEWEST
+from gpucube.arrays.design import Design, log_rate
 from gpucube.arrays.exposure import SPECTRAL_INDEX
-from gpucube.arrays.poisson_regression import Design, Fit, fit_poisson, log_rate
+from gpucube.arrays.poisson_regression import Fit, fit_poisson
 from gpucube.cubes.axis import Axis
 from gpucube.errors import OptionError
 from gpucube.observations.conditions import Conditions
+from gpucube.regression.bootstrap import Cells, blocks_of_nights, bootstrap_covariance, number_of_blocks
 from gpucube.regression.features import Scales, condition_columns, make_design, observation_features
 from gpucube.regression.model import RegressionModel
 from gpucube.regression.nights import Nights, likeness_in_time
 from gpucube.regression.quadrature import energy_nodes
 from gpucube.regression.terms import COVARIATE_TERMS, Term, terms_named
 
-__all__ = ["ObservationCounts", "fit_regression", "regression_axes"]
+__all__ = ["NoCountsError", "ObservationCounts", "fit_regression", "regression_axes"]
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,10 @@ ENERGIES = (0.05, 100.0)  # TeV
 # Pixels from which the shape of the spectrum within a bin is taken
 SOME_PIXELS = 16
 MORE_STEPS = 15
+
+
+class NoCountsError(OptionError):
+    """There is nothing to fit a regression to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +96,7 @@ def fit_regression(
     backend: Backend,
     terms: tuple[str, ...] | None = None,
     fov_align: str = "ALTAZ",
+    bootstrap: int = 0,
 ) -> RegressionModel:
     """Fit the regression.
 
@@ -103,6 +112,8 @@ def fit_regression(
         Terms, see `gpucube.regression.terms.terms_named`.
     fov_align : {"ALTAZ", "RADEC"}
         Orientation of DETX and DETY.
+    bootstrap : int
+        Number of samples of the observations from which to take the covariance; 0 for that of the fit.
 
     Returns
     -------
@@ -111,8 +122,10 @@ def fit_regression(
 
     Raises
     ------
+    NoCountsError
+        There are no counts.
     OptionError
-        There are no counts, or there is no such term.
+        There is no such term, or no observation has the number that it asks for.
     """
     chosen = _possible_terms(terms_named(terms), terms or (), observations)
     edges = axes[0].edges_in("TeV")
@@ -138,7 +151,12 @@ def fit_regression(
     nodes, weights = _nodes(edges[low : high + 1], observations)
     inner = _columns(nodes, observations, chosen, scales, backend)
     shape = _bin_shape(fit.coefficients, inner, columns, backend.asarray(weights), design)
-    fit = fit_poisson(counts, exposure * reference * shape, columns, design, likeness, MORE_STEPS, fit)
+    cells = Cells(counts, exposure * reference * shape, columns, design, likeness)
+    fit = fit_poisson(cells.counts, cells.exposure, columns, design, likeness, MORE_STEPS, fit)
+    meta: dict[str, Any] = {"NOBS": len(observations)}
+    if bootstrap and (covariance := _bootstrapped(cells, fit, observations, mjd, bootstrap, backend)) is not None:
+        fit = replace(fit, covariance=covariance)
+        meta |= {"ERRKIND": "BOOTSTRAP", "NBOOT": bootstrap}
     names = ("coefficients", "covariance", "strengths", "freedom")
     return RegressionModel(
         terms=chosen,
@@ -146,9 +164,26 @@ def fit_regression(
         reference=reference,
         nights=_nights(fit, observations, mjd),
         fov_align=fov_align,
-        meta={"NOBS": len(observations)},
+        meta=meta,
         **{name: to_host(getattr(fit, name)) for name in names},
     )
+
+
+def _bootstrapped(
+    cells: Cells,
+    fit: Fit,
+    observations: Sequence[ObservationCounts],
+    mjd: Sequence[float] | None,
+    n_samples: int,
+    backend: Backend,
+) -> Array | None:
+    """Covariance from samples; None where there are too few observations, or weeks of them, to draw from."""
+    blocks = blocks_of_nights(mjd, len(observations))
+    number = number_of_blocks(blocks, np.array([item.conditions.livetime for item in observations]))
+    if number < FEWEST:
+        log.warning("%.1f observations or weeks to draw from: errors are those of the fit, without bootstrap", number)
+        return None
+    return bootstrap_covariance(cells, fit, blocks, number, n_samples, backend)
 
 
 def _has(terms: tuple[Term, ...], name: str) -> bool:
@@ -191,7 +226,7 @@ def _energy_range(
     """First bin above any threshold, and the end of the last that has counts."""
     filled = np.flatnonzero(per_energy)
     if not filled.size:
-        raise OptionError(
+        raise NoCountsError(
             "no event above a threshold lies in the energy bins and the field of view: nothing to fit a regression to; "
             "choose other --energy-bins or --fov, or other observations"
         )

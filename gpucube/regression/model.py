@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,18 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from gpucube.arrays.backend import Array, Backend, get_backend, to_host
+from gpucube.arrays.design import Design, log_rate, log_rate_variance
 from gpucube.arrays.exposure import SPECTRAL_INDEX
-from gpucube.arrays.poisson_regression import Design, log_rate, log_rate_variance
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import ALIGNMENTS, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.cubes.fits import CREATOR
-from gpucube.errors import DataError, OptionError
+from gpucube.errors import DataError
 from gpucube.files import fits_bytes, open_fits, write_whole
 from gpucube.observations.conditions import Conditions
 from gpucube.regression.features import Scales, condition_columns, make_design, observation_features
 from gpucube.regression.nights import SHARED_DAYS, NightExpected, Nights
+from gpucube.regression.places import places_of
 from gpucube.regression.quadrature import energy_nodes
 from gpucube.regression.terms import TERMS, Term
 
@@ -33,6 +34,8 @@ MARK = "GPUCUBE_REGRESSION"
 BINS_PER_DECADE = 10
 PIXEL = 0.2  # deg
 CARD_COLUMNS = 20
+ERROR_META = ("ERRKIND", "NBOOT")
+META = ("NOBS", "MODEL", "THRESRUL", "MASKED", "GPCBSET", *ERROR_META)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,6 +93,12 @@ class RegressionModel:
         dety, detx = (Axis.field_of_view(name, offset, n_pixels) for name in ("dety", "detx"))
         return Axis.energy(low, high, n_energy), dety, detx
 
+    @property
+    def radial_axes(self) -> tuple[Axis, Axis]:
+        """Axes of a radial model that shows all that the model knows."""
+        energy, dety, _ = self.axes
+        return energy, Axis.offset(self.scales.offset, (dety.n_bins + 1) // 2)
+
     def background(
         self, conditions: Conditions, axes: tuple[Axis, ...] | None = None, backend: Backend | None = None
     ) -> BackgroundModel:
@@ -100,17 +109,17 @@ class RegressionModel:
         conditions : Conditions
             The observation; the rate is the mean over its steps of time.
         axes : tuple of Axis, optional
-            Energy, DETY and DETX axis, or energy and offset axis; those of the model if not given.
+            Energy, DETY and DETX axis, or energy and offset axis; `axes` of the model if not given.
         backend : Backend, optional
             Library and device; NumPy if not given.
 
         Returns
         -------
         BackgroundModel
-            On the host. The rate, per livetime, is the mean over each energy bin at the centre of its pixel, and over
-            observations under the same conditions, whose rates scatter, given those of the fit that are near in
-            time where `conditions` has an ``MJD``; the statistical error is that of the model, and the scatter of
-            observations about it (header card RUNSCAT, relative) comes on top of it.
+            On the host. The rate, per livetime, is the mean over each energy bin at the centre of its pixel, or over
+            all of its ring, and over observations under the same conditions, whose rates scatter, given those of the
+            fit that are near in time where `conditions` has an ``MJD``; the statistical error is that of the model,
+            and the scatter of observations about it (header card RUNSCAT, relative) comes on top of it.
 
         Raises
         ------
@@ -119,35 +128,52 @@ class RegressionModel:
         """
         axes = axes or self.axes
         backend = backend or get_backend("numpy")
-        detx, dety, shape = _centers(axes)
-        xp = backend.xp
-        design = make_design(backend.asarray(detx), backend.asarray(dety), self.terms, self.scales, backend)
+        places = places_of(axes[1:])
+        xp, shape = backend.xp, tuple(axis.n_bins for axis in axes)
+        detx, dety, weights = (backend.asarray(values) for values in (places.detx, places.dety, places.weights))
+        design = make_design(detx, dety, self.terms, self.scales, backend)
         edges = axes[0].edges_in("TeV")
-        energy, weights = energy_nodes(edges[:-1], edges[1:])
-        weights = weights / np.diff(edges)[:, None]
+        energy, of_node = energy_nodes(edges[:-1], edges[1:])
+        of_node = of_node / np.diff(edges)[:, None]
         columns = self._columns(conditions, energy.ravel(), backend)
         logs = log_rate(backend.asarray(self.coefficients), columns, design)
         night = self.nights.expected_at(conditions.covariates.get("MJD"))
         # The mean of a rate whose logarithm is normally distributed lies above its median.
         reference = self.reference * float(np.exp(night.effect + 0.5 * night.scatter**2))
-        spectrum = reference * energy**-SPECTRAL_INDEX * weights
-        at_nodes = xp.reshape(xp.mean(xp.exp(logs), axis=0), (*energy.shape, -1))
-        rate = xp.sum(backend.asarray(spectrum)[:, :, None] * at_nodes, axis=1)
+        spectrum = reference * energy**-SPECTRAL_INDEX * of_node
+        at_nodes = xp.reshape(xp.mean(xp.exp(logs), axis=0), (*energy.shape, *weights.shape))
+        parts = xp.sum(backend.asarray(spectrum)[:, :, None, None] * at_nodes, axis=1) * weights
+        rate = xp.sum(parts, axis=2)
         middle = xp.mean(columns, axis=0)[energy.shape[1] // 2 :: energy.shape[1], :]
-        variance = self._variance(middle, design, night, backend)
+        variance = self._variance(parts / rate[:, :, None], middle, design, night, backend)
         return BackgroundModel(
             rate=Cube(axes, to_host(xp.reshape(rate, shape)), RATE_UNIT),
             error=Cube(axes, to_host(xp.reshape(rate * xp.sqrt(variance), shape)), RATE_UNIT),
             fov_align=self.fov_align,
-            meta={"METHOD": "regression", "RUNSCAT": night.scatter, "ERRKIND": "COVARIANCE"},
+            meta={"METHOD": "regression", "RUNSCAT": night.scatter} | self._error_meta,
         )
 
-    def _variance(self, columns: Array, design: Design, night: NightExpected, backend: Backend) -> Array:
-        """Variance of the logarithm of the rate; the effect of the night falls where a coefficient rises."""
+    def _variance(self, shares: Array, columns: Array, design: Design, night: NightExpected, backend: Backend) -> Array:
+        """Relative variance of the mean rate of each bin, shape (n_energy, n_bins).
+
+        `shares` has the part of each place in the rate of its bin, shape (n_energy, n_bins, n_places): the derivative
+        of the logarithm of a mean is the mean of those of the logarithms, weighted with these.
+        """
+        xp = backend.xp
+        means = xp.matmul(shares[:, :, None, :], xp.reshape(design.field, (*shares.shape[1:], -1)))[:, :, 0, :]
+        # The effect of the night falls where a coefficient rises.
         shared = self.covariance @ night.slopes
-        alone = log_rate_variance(backend.asarray(self.covariance), columns, design)
-        both = log_rate(backend.asarray(shared), columns, design)
-        return backend.xp.clip(alone - 2 * both + float(shared @ night.slopes + night.variance), 0.0, backend.xp.inf)
+        covariance, both = backend.asarray(self.covariance), backend.asarray(-2 * shared)
+        rows = []
+        for i in range(columns.shape[0]):
+            here, field = columns[i : i + 1, :], replace(design, field=means[i, :, :])
+            rows.append(log_rate_variance(covariance, here, field) + log_rate(both, here, field))
+        return xp.clip(xp.concat(rows) + float(shared @ night.slopes + night.variance), 0.0, xp.inf)
+
+    @property
+    def _error_meta(self) -> dict[str, Any]:
+        """Where errors come from."""
+        return {"ERRKIND": "COVARIANCE"} | {key: self.meta[key] for key in ERROR_META if key in self.meta}
 
     def _columns(self, conditions: Conditions, energy: NDArray[np.float64], backend: Backend) -> Array:
         features = observation_features(conditions, self.terms, self.scales)
@@ -172,15 +198,6 @@ class RegressionModel:
         primary.header["CREATOR"] = CREATOR
         content = fits.HDUList([primary, *_hdus(self), *extra])
         write_whole(path, fits_bytes(content, compress=path.suffix == ".gz"))
-
-
-def _centers(axes: tuple[Axis, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, ...]]:
-    """DETX and DETY of the pixels, and the shape of a cube; rings are where DETX is 0, as is right on the mean."""
-    if len(axes) == 2:
-        raise OptionError("a regression has no rings: choose model 3d")
-    dety, detx = (axis.centers * axis.unit.to("deg") for axis in axes[1:])
-    y, x = np.meshgrid(dety, detx, indexing="ij")
-    return x.ravel(), y.ravel(), tuple(axis.n_bins for axis in axes)
 
 
 def _hdus(model: RegressionModel) -> list[fits.BinTableHDU]:
@@ -295,7 +312,7 @@ def read_regression_model(path: str | Path) -> RegressionModel:
             freedom=_column(hdus["COEFFICIENTS"], "FREEDOM"),
             nights=_read_nights(hdus["EFFECTS"], header, path),
             fov_align=str(header["FOVALIGN"]),
-            meta={key: header[key] for key in ("NOBS", "THRESRUL", "MASKED", "GPCBSET") if key in header},
+            meta={key: header[key] for key in META if key in header},
         )
     _check(model, path)
     return model

@@ -7,7 +7,8 @@ from scipy.special import gammaln
 from sklearn.linear_model import PoissonRegressor
 
 from gpucube.arrays.backend import get_backend, to_host
-from gpucube.arrays.poisson_regression import Design, fit_poisson, log_rate, log_rate_variance
+from gpucube.arrays.design import Design, log_rate, log_rate_variance
+from gpucube.arrays.poisson_regression import fit_poisson
 
 N_OBS, N_ENERGY, N_PIXELS = 7, 5, 6
 

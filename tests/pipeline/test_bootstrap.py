@@ -18,6 +18,7 @@ from gpucube.cubes.fits import read_background_model
 from gpucube.errors import OptionError, OutputError
 from gpucube.observations.groups import ObservationGroupAxis, ObservationGroups
 from gpucube.pipeline import Settings, make_models
+from gpucube.regression.model import REGRESSION_FILE, read_regression_model
 from tests.stores import copy_store, event_file
 
 ONE_GROUP = ObservationGroups([ObservationGroupAxis("ALT", edges=(0, 90), unit="deg")])
@@ -141,6 +142,27 @@ def test_observations_that_regions_cover_are_in_no_sample(store: Path, tmp_path:
     np.testing.assert_allclose(one.error.data, two.error.data, rtol=1e-12)
 
 
+@pytest.mark.parametrize("method", ["regression", "smooth"])
+def test_of_methods_that_fit(method: str, store: Path, tmp_path: Path) -> None:
+    """The regression and all that is made from it have the errors of the samples, and the same rates."""
+    settings = replace(COARSE, method=method, terms=("spectrum", "radial"), bootstrap=20)
+    changes = {"fit": {"bootstrap": 0}, "one": {}, "two": {"workers": 2}}
+    for name, change in changes.items():
+        make_models(store, tmp_path / name, settings=replace(settings, **change), groups=ONE_GROUP)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    name = "bg_cube_model_group0_table.fits.gz"
+    fit, bootstrap = (read_background_model(tmp_path / folder / name) for folder in ("fit", "one"))
+    np.testing.assert_array_equal(fit.rate.data, bootstrap.rate.data)
+    assert (fit.meta["ERRKIND"], bootstrap.meta["ERRKIND"]) == ("COVARIANCE", "BOOTSTRAP")
+    assert bootstrap.meta["NBOOT"] == 20
+    ratio = bootstrap.error.data / fit.error.data
+    assert np.median(ratio) == pytest.approx(1.0, abs=0.6)
+    assert (ratio != 1).all()
+    if method == "regression":
+        model = read_regression_model(tmp_path / "one" / REGRESSION_FILE)
+        assert (model.meta["ERRKIND"], model.meta["NBOOT"]) == ("BOOTSTRAP", 20)
+
+
 def test_resume_knows_the_bootstrap(made: Path, store: Path) -> None:
     before = contents(made)
     make_models(store, made, settings=replace(COARSE, resume=True), groups=ONE_GROUP)
@@ -157,9 +179,6 @@ def test_command(store: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     for path in (tmp_path / "out").glob("bg_cube_model_group*_table.fits.gz"):
         assert fits.getval(path, "NBOOT", "ERROR") == 20
-    refused = CliRunner().invoke(cli, [*command, "--bootstrap", "20", "--method", "regression"])
-    assert refused.exit_code == 1
-    assert "RUNSCAT" in refused.output
     assert CliRunner().invoke(cli, [*command, "--bootstrap", "-3"]).exit_code == 2
 
 

@@ -150,6 +150,49 @@ def test_rate_of_a_group_is_the_mean_over_its_observations(data: Path, models: P
     np.testing.assert_allclose(group.rate.quantity.to_value("s-1 TeV-1 sr-1"), np.mean(rates, axis=0), rtol=1e-12)
 
 
+def test_radial_models(data: Path, models: Path, tmp_path: Path) -> None:
+    """The fit is to pixels as before; its rings are means over them."""
+    make(data, tmp_path / "out", model="2d", pixels=None, terms=FEW_TERMS)
+    make(data, tmp_path / "rings", model="2d", pixels=5, terms=FEW_TERMS)
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    assert files == {path.name for path in models.iterdir() if "image" not in path.name}
+    check_ledger(tmp_path / "rings")
+    fits = [read_regression_model(tmp_path / name / REGRESSION_FILE) for name in ("out", "rings")]
+    np.testing.assert_array_equal(fits[0].coefficients, fits[1].coefficients)
+    store, table = DataStore.open(data), ledger(tmp_path / "rings")
+    for number in (0, 1):
+        own, rings = (
+            read_background_model(tmp_path / name / f"bg_cube_model_group{number}_table.fits.gz")
+            for name in ("out", "rings")
+        )
+        assert [axis.name for axis in rings.axes] == ["energy", "offset"]
+        np.testing.assert_allclose(rings.axes[1].edges, np.linspace(0, 2.4, 6), atol=1e-12)
+        assert own.axes[1].n_bins == 12
+        members = [read_conditions(store, obs_id) for obs_id in table["OBS_ID"][table["GROUP_ID"] == number]]
+        for name in ("rate", "error"):
+            single = [getattr(fits[0].background(item, rings.axes), name).data for item in members]
+            found = getattr(rings, name).quantity.to_value("s-1 TeV-1 sr-1")
+            np.testing.assert_allclose(found, np.mean(single, axis=0), rtol=1e-12)
+        used = rings.axes[0].edges[:-1] >= THRESHOLD
+        predicted = (rings.rate.quantity.to_value("s-1 TeV-1 sr-1") * rings.rate.bin_volume * rings.livetime.data)[used]
+        np.testing.assert_allclose(predicted.sum(axis=0) / rings.counts.data[used].sum(axis=0), 1.0, atol=0.12)
+
+
+def test_what_a_regression_predicts_is_what_it_was_made_for(data: Path, models: Path, tmp_path: Path) -> None:
+    conditions = read_conditions(DataStore.open(data), 4)
+    make(data, tmp_path / "out", model="2d", terms=FEW_TERMS)
+    for folder, kind, names in (
+        (models, None, ("energy", "dety", "detx")),
+        (models, "2d", ("energy", "offset")),
+        (tmp_path / "out", None, ("energy", "offset")),
+        (tmp_path / "out", "3d", ("energy", "dety", "detx")),
+    ):
+        predictor = open_predictor(folder, kind=kind)
+        assert tuple(axis.name for axis in predictor.predict(conditions).axes) == names
+    with pytest.raises(OptionError, match="no regression"):
+        open_predictor(models / "bg_cube_model_group0_table.fits.gz", kind="2d")
+
+
 def test_rate_per_ontime(data: Path, tmp_path: Path) -> None:
     few = make(data, tmp_path / "few", terms=FEW_TERMS)
     make(data, tmp_path / "out", terms=FEW_TERMS, rate_per="ontime")
@@ -289,5 +332,3 @@ def test_terms_on_the_command_line(data: Path, tmp_path: Path) -> None:
     assert status == 0, text
     model = read_regression_model(tmp_path / "out" / REGRESSION_FILE)
     assert {term.name for term in model.terms} == set(FEW_TERMS)
-    with pytest.raises(OptionError, match="choose model 3d"):
-        replace(SETTINGS, model="2d")

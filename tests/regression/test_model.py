@@ -10,8 +10,8 @@ import pytest
 from astropy.io import fits
 
 from gpucube.arrays.backend import get_backend, to_host
+from gpucube.arrays.design import log_rate
 from gpucube.arrays.exposure import SPECTRAL_INDEX
-from gpucube.arrays.poisson_regression import log_rate
 from gpucube.cubes.axis import Axis
 from gpucube.errors import DataError
 from gpucube.observations.conditions import Conditions
