@@ -105,18 +105,20 @@ def fit_observations(
         There are no counts.
     """
     workers = workers or Workers(None, lambda: 1)
-    items = []
+    items, failed = [], []
     recipe = Recipe(settings.align, "share", mask)
     obs_ids = [item.obs_id for item in conditions]
     counted = count_each(store, obs_ids, _axes(settings), recipe, workers, backend, settings.backend)
     for item, one in zip(conditions, counted, strict=True):
         if isinstance(one.observation, ObservationError):
             log.debug("observation %d is not part of the regression: %s", one.obs_id, one.observation)
+            failed.append(one)
         else:
             items.append(ObservationCounts(item, one.counts, one.open_fraction))
         on_progress()
     if not items:
-        raise NoCountsError("no observation is left to fit a regression to")
+        first = f"; the first, observation {failed[0].obs_id}: {failed[0].observation}" if failed else ""
+        raise NoCountsError(f"none of {len(failed)} observations is left to fit a regression to{first}")
     model = fit_regression(items, _axes(settings), backend, settings.terms, settings.align, settings.bootstrap)
     log.info(
         "regression: %d observations, %.0f effective parameters in %d terms; scatter between observations: %.1f %%",

@@ -332,3 +332,11 @@ def test_terms_on_the_command_line(data: Path, tmp_path: Path) -> None:
     assert status == 0, text
     model = read_regression_model(tmp_path / "out" / REGRESSION_FILE)
     assert {term.name for term in model.terms} == set(FEW_TERMS)
+
+
+def test_why_nothing_is_left_is_said(data: Path, tmp_path: Path) -> None:
+    store = copy_store(data, tmp_path / "data")
+    for obs_id in range(1, 13):
+        edit_events(event_file(store, obs_id), lambda hdus: hdus["EVENTS"].columns.del_col("ENERGY"))
+    with pytest.raises(GpucubeError, match=r"none of 12 observations is left .* observation \d+: .*ENERGY"):
+        make(store, tmp_path / "out")
