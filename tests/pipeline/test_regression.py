@@ -337,6 +337,6 @@ def test_terms_on_the_command_line(data: Path, tmp_path: Path) -> None:
 def test_why_nothing_is_left_is_said(data: Path, tmp_path: Path) -> None:
     store = copy_store(data, tmp_path / "data")
     for obs_id in range(1, 13):
-        edit_events(event_file(store, obs_id), lambda hdus: hdus["EVENTS"].columns.del_col("ENERGY"))
+        edit_events(event_file(store, obs_id), lambda hdus: hdus["EVENTS"].columns.change_name("ENERGY", "E"))
     with pytest.raises(GpucubeError, match=r"none of 12 observations is left .* observation \d+: .*ENERGY"):
         make(store, tmp_path / "out")
