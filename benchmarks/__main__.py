@@ -20,6 +20,7 @@ MODULES = (
     "benchmarks.throughput",
     "benchmarks.pipeline",
     "benchmarks.exclusion",
+    "benchmarks.regression",
 )
 
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import __main__ as command
-from benchmarks import device, histogram, histogram_gpu, profile_gpu, sampling, throughput
+from benchmarks import device, histogram, histogram_gpu, profile_gpu, regression, sampling, throughput
 from benchmarks.page import write_page
 from benchmarks.table import Row, Settings, cells, environment, write_json
 from benchmarks.timing import compare, interleaved
@@ -162,3 +162,15 @@ def test_every_kernel_once() -> None:
     lines = done.stdout.splitlines()
     assert len(lines) == 8
     assert all(line.startswith("REHEARSAL on NumPy: 2000 ") for line in lines)
+
+
+def test_fit_of_a_regression() -> None:
+    rows = regression.fit(Settings(events=3))
+    assert [row.work for row in rows[:2]] == [
+        "regression fit, 3 observations",
+        "regression fit, 3 observations: memory",
+    ]
+    assert rows[0].ours_seconds > 0
+    assert 0.05 < rows[1].ours_seconds < 2.0
+    assert rows[1].met
+    assert "goal" in rows[2].note or rows[2].ours == "cupy"
