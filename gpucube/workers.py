@@ -91,7 +91,7 @@ def dask_workers(address: str) -> Iterator[Workers]:
         raise GpucubeError("--scheduler needs Dask: pip install 'gpucube[dask]'") from error
     try:
         client = distributed.Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AssertionError) as error:  # the last where its loop does not start within 10 s
         problem = f"no Dask scheduler answers at {address} within {CONNECT_TIMEOUT:g} s"
         raise GpucubeError(f"{problem}: is the address right, and does a firewall stand between?") from error
     with client:

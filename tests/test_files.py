@@ -139,7 +139,7 @@ def test_truncated(tmp_path_factory: pytest.TempPathFactory, compress: bool, dat
 @settings(max_examples=150)
 @given(position=st.integers(0, len(CONTENT[True]) - 1), byte=st.integers(1, 255))
 def test_damaged_gzip(tmp_path_factory: pytest.TempPathFactory, position: int, byte: int) -> None:
-    """The checksum finds what decompression does not; only the header of the gzip file is not under it."""
+    """The checksum finds what decompression does not; header and filling bits of gzip are not under it."""
     content = bytearray(CONTENT[True])
     content[position] ^= byte
     path = tmp_path_factory.mktemp("bad") / "a.fits"
@@ -149,7 +149,7 @@ def test_damaged_gzip(tmp_path_factory: pytest.TempPathFactory, position: int, b
     except DataError:
         return
     assert total == pytest.approx(250)
-    assert position < 10
+    assert position < 10 or gzip.decompress(content) == gzip.decompress(CONTENT[True])
 
 
 def test_error_inside_the_with_statement_that_says_more_is_kept(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def _column(column: Column) -> fits_writer.Column | None:
     if type(column) is not Column or column.ndim != 1 or column.format is not None:
         return None
     values = np.asarray(column)
-    is_text = values.dtype.kind in "US" and values.dtype.itemsize > 0 and _is_ascii(values)
+    is_text = values.dtype.kind in "US" and values.dtype.itemsize > 0 and _is_plain_text(values)
     if not is_text and values.dtype.str[1:] not in fits_writer.CODES:
         return None
     try:
@@ -113,9 +113,10 @@ def _column(column: Column) -> fits_writer.Column | None:
     return fits_writer.Column(column.name, values, unit)
 
 
-def _is_ascii(values: np.ndarray) -> bool:
+def _is_plain_text(values: np.ndarray) -> bool:
+    """Whether all is ASCII, and without blanks at the end, which astropy takes away."""
     codes = np.ascontiguousarray(values).view("u1" if values.dtype.kind == "S" else values.dtype.byteorder + "u4")
-    return bool(codes.max(initial=0) < 128)
+    return bool(codes.max(initial=0) < 128 and np.array_equal(np.char.rstrip(values), values))
 
 
 @lru_cache(maxsize=256)

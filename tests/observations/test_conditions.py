@@ -26,7 +26,9 @@ def test_the_row_is_what_is_read(store):
     assert conditions.altitude.tolist() == [row["ALT_PNT"]]
     assert conditions.azimuth.tolist() == [row["AZ_PNT"]]
     assert (conditions.livetime, conditions.ontime, conditions.threshold) == (1500, 1800, 0.3)
+    mjd = conditions.covariates.pop("MJD")
     assert conditions.covariates == {name: row[name] for name in ("MUONEFF", "N_TELS", "TSTART")}
+    assert mjd == pytest.approx((reference_time(store.table.meta) + row["TSTART"] * u.s).mjd, abs=1e-9)
     assert conditions.dead_time_factor == pytest.approx(1500 / 1800)
     assert conditions.target is None
 

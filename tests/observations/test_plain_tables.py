@@ -11,7 +11,7 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.table import Column, MaskedColumn, Table
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gpucube.fits_writer import hdu_bytes
@@ -60,6 +60,7 @@ def read_by_astropy(content: bytes) -> list[Table]:
 
 
 @given(table=tables())
+@example(table=Table({"C0": ["0 ", "a"]}))
 @settings(max_examples=100)
 def test_tables_are_written_and_read_as_by_astropy(table: Table) -> None:
     with warnings.catch_warnings():
