@@ -18,11 +18,16 @@ MOST_SECONDS = 60.0
 
 # Observations with all effects in 66 x 24 x 24 bins, one after the other: each is kept as make-models keeps it.
 FIT = """
-import json, resource, sys, time
+import json, re, sys, time
+from pathlib import Path
 import numpy as np
 from gpucube.arrays.backend import get_backend
 from gpucube.regression.fit import ObservationCounts, fit_regression, regression_axes
 from tests.regression.truth import Truth, make_conditions, observe
+
+def peak():
+    # Not that of getrusage, which a process inherits from the one that starts it
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 n_obs, name = int(sys.argv[1]), sys.argv[2]
 rng, axes, backend = np.random.default_rng(1), regression_axes(), get_backend(name)
@@ -30,7 +35,7 @@ observed = [
     ObservationCounts(item.conditions, backend.asarray(item.counts))
     for item in observe(Truth(), make_conditions(n_obs, rng), rng, axes)
 ]
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 wall, cpu = time.perf_counter(), time.process_time()
 model = fit_regression(observed, axes, backend)
 print(json.dumps({
@@ -38,7 +43,7 @@ print(json.dumps({
     "cpu": time.process_time() - cpu,
     "coefficients": model.coefficients.size,
     "before": before / 2**20,
-    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    "peak": peak() / 2**20,
     "device": backend.xp.get_default_memory_pool().total_bytes() / 2**30 if name == "cupy" else None,
 }))
 """
