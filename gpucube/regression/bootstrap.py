@@ -126,7 +126,7 @@ def bootstrap_covariance(
     spread = found - xp.mean(found, axis=0, keepdims=True)
     sampled = xp.matrix_transpose(spread) @ spread / (n_samples - 1) * (number / (number - 1))
     given = fit.given_strengths
-    penalty = penalty_matrix(cells.design.penalties, fit.strengths, given.shape[0])
+    penalty = penalty_matrix(cells.design.penalties, fit.strengths)
     of_strengths = covariance_of_strengths(cells.design.penalties, fit.strengths, fit.coefficients, given)
     return sampled + given @ penalty @ given + of_strengths
 

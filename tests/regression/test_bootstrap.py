@@ -9,6 +9,7 @@ import pytest
 
 from gpucube.arrays.backend import Backend, get_backend, to_host
 from gpucube.arrays.design import Design
+from gpucube.arrays.penalties import Penalties
 from gpucube.arrays.poisson_regression import Fit, fit_poisson, refit_coefficients
 from gpucube.regression.bootstrap import Cells, _refitted, blocks_of_nights, bootstrap_covariance, number_of_blocks
 from gpucube.regression.fit import fit_regression
@@ -27,7 +28,8 @@ def small_fit(mjd: tuple[float, ...] | None = None) -> tuple[Cells, Fit]:
     x, y = np.linspace(-1, 1, 4), np.array([-1.0, 0.2, 1.1])
     conditions = np.broadcast_to(np.stack([np.ones(4), x], axis=1), (5, 4, 2)) + 0.0
     conditions[:, :, 1] += rng.normal(size=5)[:, None]
-    design = Design(np.stack([np.ones(3), y], axis=1), np.array([0, 1, 0]), np.array([0, 0, 1]), [(2, np.eye(1))])
+    penalties = Penalties(np.eye(3), np.array([[0.0, 0.0, 1.0]]))
+    design = Design(np.stack([np.ones(3), y], axis=1), np.array([0, 1, 0]), np.array([0, 0, 1]), penalties)
     exposure = rng.uniform(20, 60, (5, 4, 3))
     mean = exposure * np.exp(0.5 * conditions[:, :, 1:] + 0.3 * y + 0.2 * rng.normal(size=5)[:, None, None])
     cells = Cells(
@@ -61,8 +63,10 @@ def test_every_backend_draws_the_same(backend: Backend) -> None:
     cells, fit = small_fit(MJD)
     blocks = np.array([0, 0, 1, 2, 3])
     expected = bootstrap_covariance(cells, fit, blocks, 3.5, 7, NUMPY)
-    design = Design(*map(backend.asarray, (cells.design.field, cells.design.k, cells.design.m)), [])
-    design = replace(design, penalties=[(n, backend.asarray(matrix)) for n, matrix in cells.design.penalties])
+    penalties = Penalties(
+        backend.asarray(cells.design.penalties.vectors), backend.asarray(cells.design.penalties.values)
+    )
+    design = Design(*map(backend.asarray, (cells.design.field, cells.design.k, cells.design.m)), penalties)
     moved = Cells(*map(backend.asarray, (cells.counts, cells.exposure, cells.conditions)), design, None)
     moved = replace(moved, likeness=backend.asarray(cells.likeness))
     its_fit = Fit(**{name: backend.asarray(value) for name, value in vars(fit).items()})
