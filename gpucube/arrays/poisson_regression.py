@@ -30,16 +30,15 @@ from array_api_compat import array_namespace
 from gpucube.arrays.design import Design, log_rate
 from gpucube.arrays.penalties import covariance_of_strengths, penalty_matrix, renewed_strengths
 from gpucube.arrays.random_effects import effect_covariance, renewed_variances, seen_precision
+from gpucube.arrays.regression_sums import Sums, add_up, add_up_samples, log_of_exposure
 
-__all__ = ["Fit", "fit_poisson", "refit_coefficients"]
+__all__ = ["Fit", "fit_poisson", "resampled_coefficients"]
 
 Array = Any
 
 # How often strengths and variances are renewed in each step: once on the way from the start, where more of it can run
 # to weak penalties and stay there; then until they stay where they are
 STEPS = (1,) * 8 + (13,) * 4
-# Numbers in the largest intermediate array of a block of observations.
-BLOCK = 2**21
 # Largest change of a logarithm in one step: the exponential must not run away from a poor start.
 LONGEST_STEP = 2.0
 # Variance of the effects at the start, and that of a single observation, which tells nothing of how others differ
@@ -137,9 +136,9 @@ def fit_poisson(
     )
     if start is not None:
         state = _State(start.coefficients, start.effects, start.strengths, start.variances)
-    data = (counts, _log_exposure(exposure, xp=xp), conditions)
+    data = (counts, log_of_exposure(exposure), conditions, design)
     for renewals in steps:
-        sums = _add_up(*data, state, design, xp=xp)
+        sums = add_up(*data, state.coefficients, state.effects)
         solved = _solve(sums, state, likeness, design, xp=xp)
         change = _change(solved, conditions, design, xp=xp)
         state = _renew(solved, state, change, likeness, design, xp=xp)
@@ -161,10 +160,13 @@ def fit_poisson(
     )
 
 
-def refit_coefficients(
-    counts: Array, exposure: Array, conditions: Array, design: Design, likeness: Array, start: Fit, steps: int
+def resampled_coefficients(
+    counts: Array, exposure: Array, conditions: Array, design: Design, likeness: Array, fit: Fit, weights: Array
 ) -> Array:
-    """Fit the coefficients to other counts, with the strengths and variances of a fit.
+    """Coefficients of fits to samples of the observations, one step from the fit to all of them.
+
+    An observation that is drawn w times is w observations under the same conditions: its counts and its exposure count
+    w times, and the variance of what it has of its own is a w-th. Strengths and variances are those of the fit.
 
     Parameters
     ----------
@@ -175,25 +177,35 @@ def refit_coefficients(
     design : Design
         Columns B, the pairs of columns and the penalties.
     likeness : array of float64, shape (n_components, n_obs, n_obs)
-        Covariance of the rates of observations for each variance.
-    start : Fit
-        Where to begin, with an effect for each of these observations.
-    steps : int
-        Number of steps.
+        Correlations as of `fit_poisson`.
+    fit : Fit
+        The fit to all observations.
+    weights : array of float64, shape (n_samples, n_obs)
+        How often each observation is drawn.
 
     Returns
     -------
-    array of float64, shape (Q,)
+    array of float64, shape (n_samples, Q)
         Coefficients.
     """
     xp = array_namespace(counts, exposure, conditions)
-    state = _State(start.coefficients, start.effects, start.strengths, start.variances)
-    log_exposure = _log_exposure(exposure, xp=xp)
-    for _ in range(steps):
-        sums = _add_up(counts, log_exposure, conditions, state, design, xp=xp)
-        solved = _solve(sums, state, likeness, design, xp=xp)
-        state = _step(solved, state, _change(solved, conditions, design, xp=xp), xp=xp)
-    return state.coefficients
+    state = _State(fit.coefficients, fit.effects, fit.strengths, fit.variances)
+    data = (counts, log_of_exposure(exposure), conditions, design)
+    gradients, hessians, sums = add_up_samples(weights, *data, state.coefficients, state.effects)
+    found = []
+    for number in range(weights.shape[0]):
+        times = weights[number, :]
+        sample = Sums(
+            gradient=gradients[number, :],
+            hessian=hessians[number, :, :],
+            effect_gradient=times * sums.effect_gradient,
+            effect_hessian=times * sums.effect_hessian,
+            cross=times[:, None] * sums.cross,
+        )
+        own = (likeness[0, :, :] / xp.clip(times, 1.0, xp.inf))[None, ...]
+        solved = _solve(sample, state, xp.concat([own, likeness[1:, :, :]]), design, xp=xp)
+        found.append(state.coefficients + solved.step)
+    return xp.stack(found)
 
 
 def _rates(counts: Array, exposure: Array, *, xp: Any) -> Array:
@@ -202,29 +214,12 @@ def _rates(counts: Array, exposure: Array, *, xp: Any) -> Array:
     return xp.where(seen > 0, xp.log((xp.sum(counts, axis=(1, 2)) + 1) / xp.where(seen > 0, seen, 1.0)), 0.0)
 
 
-def _log_exposure(exposure: Array, *, xp: Any) -> Array:
-    """Logarithm of the exposure, minus infinity where there is none."""
-    used = exposure > 0
-    return xp.where(used, xp.log(xp.where(used, exposure, 1.0)), -xp.inf)
-
-
 @dataclass(frozen=True, eq=False)
 class _State:
     coefficients: Array
     effects: Array
     strengths: Array
     variances: Array
-
-
-@dataclass(frozen=True, eq=False)
-class _Sums:
-    """Gradient and (negative) second derivatives of the log-likelihood."""
-
-    gradient: Array  # (Q,)
-    hessian: Array  # (Q, Q)
-    effect_gradient: Array  # (n_obs,)
-    effect_hessian: Array  # (n_obs,)
-    cross: Array  # (n_obs, Q)
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,64 +239,7 @@ class _Solved:
     slopes: Array  # by how much pulls fall when a coefficient rises, (n_obs, Q)
 
 
-def _add_up(counts: Array, log_exposure: Array, conditions: Array, state: _State, design: Design, *, xp: Any) -> _Sums:
-    """Sums over all cells, a block of observations at a time."""
-    n_obs, n_energy, n_pixels = counts.shape
-    n_k, n_m = conditions.shape[2], design.field.shape[1]
-    products = _pairs(design.field, xp=xp)
-    n_pairs = n_k * (n_k + 1) // 2, n_m * (n_m + 1) // 2
-    step = max(1, BLOCK // (n_energy * max(n_pixels, *n_pairs)))
-    blocks = [slice(first, min(first + step, n_obs)) for first in range(0, n_obs, step)]
-    field_gradient, gram, of_effects = 0.0, 0.0, []
-    for rows in blocks:
-        mean = _expected(log_exposure[rows, ...], conditions[rows, ...], state, rows, design, xp=xp)
-        left = xp.reshape(conditions[rows, ...], (-1, n_k))
-        residual = counts[rows, ...] - mean
-        in_field = xp.reshape(residual @ design.field, (-1, n_m))
-        field_gradient = field_gradient + xp.matrix_transpose(left) @ in_field
-        weights = xp.reshape(mean, (-1, n_pixels)) @ products
-        gram = gram + xp.matrix_transpose(_pairs(left, xp=xp)) @ weights
-        of_effects.append(_of_effects(residual, mean, conditions[rows, ...], design, xp=xp))
-    gradient, hessian, cross = (xp.concat(list(parts)) for parts in zip(*of_effects, strict=True))
-    k, m = design.k, design.m
-    flat = _place_of_pair(k, n_k, xp=xp) * n_pairs[1] + _place_of_pair(m, n_m, xp=xp)
-    return _Sums(
-        gradient=xp.take(xp.reshape(field_gradient, (-1,)), k * n_m + m),
-        hessian=xp.reshape(xp.take(xp.reshape(gram, (-1,)), xp.reshape(flat, (-1,))), flat.shape),
-        effect_gradient=gradient,
-        effect_hessian=hessian,
-        cross=cross,
-    )
-
-
-def _pairs(columns: Array, *, xp: Any) -> Array:
-    """Products of all pairs of columns, each once: shape (n, n_columns * (n_columns + 1) / 2)."""
-    return xp.concat([columns[:, i : i + 1] * columns[:, i:] for i in range(columns.shape[1])], axis=1)
-
-
-def _place_of_pair(numbers: Array, n: int, *, xp: Any) -> Array:
-    """Where `_pairs` of n columns has the product of each two of these."""
-    first, second = xp.minimum(numbers[:, None], numbers), xp.maximum(numbers[:, None], numbers)
-    return first * (2 * n - first - 1) // 2 + second
-
-
-def _expected(log_exposure: Array, conditions: Array, state: _State, rows: slice, design: Design, *, xp: Any) -> Array:
-    """Expected counts; where there is no exposure, the logarithm is minus infinity."""
-    rate = log_rate(state.coefficients, conditions, design)
-    return xp.exp(log_exposure + rate + state.effects[rows, None, None])
-
-
-def _of_effects(
-    residual: Array, mean: Array, conditions: Array, design: Design, *, xp: Any
-) -> tuple[Array, Array, Array]:
-    in_field = mean @ design.field  # (n_obs, n_energy, M)
-    both = xp.matrix_transpose(conditions) @ in_field  # (n_obs, K, M)
-    n_m = design.field.shape[1]
-    cross = xp.take(xp.reshape(both, (both.shape[0], -1)), design.k * n_m + design.m, axis=1)
-    return xp.sum(residual, axis=(1, 2)), xp.sum(mean, axis=(1, 2)), cross
-
-
-def _solve(sums: _Sums, state: _State, likeness: Array, design: Design, *, xp: Any) -> _Solved:
+def _solve(sums: Sums, state: _State, likeness: Array, design: Design, *, xp: Any) -> _Solved:
     penalty = penalty_matrix(design.penalties, state.strengths)
     weights, prior = sums.effect_hessian, effect_covariance(state.variances, likeness)
     seen = seen_precision(prior, weights)
@@ -373,7 +311,7 @@ def _renew(solved: _Solved, state: _State, change: Array, likeness: Array, desig
     )
 
 
-def _whole_covariance(sums: _Sums, solved: _Solved, state: _State, design: Design, *, xp: Any) -> Array:
+def _whole_covariance(sums: Sums, solved: _Solved, state: _State, design: Design, *, xp: Any) -> Array:
     """Covariance of the coefficients, with what is not known about the strengths and about the scatter."""
     penalty = penalty_matrix(design.penalties, state.strengths)
     of_counts = _inverse(sums.hessian + penalty, xp=xp)

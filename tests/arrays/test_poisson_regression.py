@@ -166,7 +166,7 @@ def test_blocks_of_observations_do_not_matter(monkeypatch):
     backend = get_backend("numpy")
     arguments = on(backend, *problem(4)[:4])
     expected = fit_poisson(*arguments)
-    monkeypatch.setattr("gpucube.arrays.poisson_regression.BLOCK", 1)
+    monkeypatch.setattr("gpucube.arrays.regression_sums.BLOCK", 1)
     np.testing.assert_allclose(fit_poisson(*arguments).coefficients, expected.coefficients, rtol=1e-9)
 
 
