@@ -28,8 +28,8 @@ class Design:
         Columns B of the place in the field of view.
     k, m : array of int64, shape (Q,)
         Column of the conditions and of the field that belong to each coefficient.
-    penalties : sequence of (int, array of float64, shape (q, q))
-        First coefficient of a run of q neighbours, and the matrix of one of their penalties.
+    penalties : Penalties
+        Penalties of the coefficients.
     """
 
     field: Array

@@ -1,7 +1,8 @@
 """Quadratic penalties of the coefficients of a regression, and their strengths by the restricted likelihood.
 
-A penalty is the number of its first coefficient and a symmetric matrix S of the coefficients from there on; what it
-costs is half its strength times c^T S c. Penalties of the same coefficients form a run; runs do not overlap.
+A penalty is a symmetric matrix S; what it costs is half its strength times c^T S c. All penalties have the same
+eigenvectors, as those of a product of two functions have, each along one of the two: between these eigenvectors all
+that follows from them is a product of numbers.
 
 References
 ----------
@@ -13,16 +14,14 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import array_api_compat
 from array_api_compat import array_namespace
 
 __all__ = ["Penalties", "covariance_of_strengths", "penalty_matrix", "renewed_strengths"]
 
 Array = Any
-Penalties = Sequence[tuple[int, Array]]
 
 # Strengths change by no more than this factor in a step, and stay between these limits. Of the largest a coefficient
 # is still uncertain by 2 %: that data ask for nothing of a term does not prove that it is 0, and errors have to say so.
@@ -34,28 +33,40 @@ RIDGE = 1e-8
 VAGUENESS = 3.0
 
 
-def penalty_matrix(penalties: Penalties, strengths: Array, n: int) -> Array:
+@dataclass(frozen=True, eq=False)
+class Penalties:
+    """Penalties with the same eigenvectors.
+
+    Attributes
+    ----------
+    vectors : array of float64, shape (Q, Q)
+        Orthonormal eigenvectors, one in each column.
+    values : array of float64, shape (n_penalties, Q)
+        Eigenvalues of each penalty, 0 where it has no part.
+    """
+
+    vectors: Array
+    values: Array
+
+
+def penalty_matrix(penalties: Penalties, strengths: Array) -> Array:
     """Sum of all penalties.
 
     Parameters
     ----------
-    penalties : sequence of (int, array of float64, shape (q, q))
+    penalties : Penalties
         Penalties.
     strengths : array of float64, shape (n_penalties,)
         Their strengths.
-    n : int
-        Number of coefficients.
 
     Returns
     -------
-    array of float64, shape (n, n)
+    array of float64, shape (Q, Q)
         Matrix, with a tiny ridge.
     """
     xp = array_namespace(strengths)
-    total = RIDGE * xp.eye(n, dtype=xp.float64, device=array_api_compat.device(strengths))
-    for number, (first, matrix) in enumerate(penalties):
-        total = total + strengths[number] * _embedded(matrix, first, n, xp=xp)
-    return total
+    vectors = penalties.vectors
+    return (vectors * (strengths @ penalties.values + RIDGE)) @ xp.matrix_transpose(vectors)
 
 
 def renewed_strengths(penalties: Penalties, strengths: Array, coefficients: Array, covariance: Array) -> Array:
@@ -63,35 +74,27 @@ def renewed_strengths(penalties: Penalties, strengths: Array, coefficients: Arra
 
     Parameters
     ----------
-    penalties : sequence of (int, array of float64, shape (q, q))
+    penalties : Penalties
         Penalties.
     strengths : array of float64, shape (n_penalties,)
         Their strengths.
-    coefficients : array of float64, shape (n,)
+    coefficients : array of float64, shape (Q,)
         Coefficients.
-    covariance : array of float64, shape (n, n)
+    covariance : array of float64, shape (Q, Q)
         Their covariance under these strengths.
 
     Returns
     -------
     array of float64, shape (n_penalties,)
-        New strengths.
+        New strengths: for each what it is expected to cost without it, over what it costs.
     """
     xp = array_namespace(strengths, coefficients, covariance)
-    inverses = _inverses(penalties, strengths, xp=xp)
-    new = []
-    for number, (first, matrix) in enumerate(penalties):
-        run = slice(first, first + matrix.shape[0])
-        own = coefficients[run]
-        wanted = xp.sum(inverses[number] * matrix) - xp.sum(covariance[run, run] * matrix)
-        new.append(_renewed(strengths[number], wanted, own @ (matrix @ own), xp=xp))
-    return xp.stack(new) if new else strengths
-
-
-def _renewed(strength: Array, wanted: Array, spent: Array, *, xp: Any) -> Array:
-    """One strength after one step: what the penalty is expected to be without it, over what it is."""
-    ratio = xp.clip(wanted, 1e-12, xp.inf) / xp.clip(spent, 1e-12, xp.inf)
-    return xp.clip(strength * xp.clip(ratio, 1 / FASTEST, FASTEST), *STRENGTHS)
+    vectors, values = penalties.vectors, penalties.values
+    along = xp.matrix_transpose(vectors) @ coefficients
+    spread = xp.sum(vectors * (covariance @ vectors), axis=0)
+    wanted = values @ (_inverse_values(penalties, strengths, xp=xp) - spread)
+    ratio = xp.clip(wanted, 1e-12, xp.inf) / xp.clip(values @ along**2, 1e-12, xp.inf)
+    return xp.clip(strengths * xp.clip(ratio, 1 / FASTEST, FASTEST), *STRENGTHS)
 
 
 def covariance_of_strengths(penalties: Penalties, strengths: Array, coefficients: Array, covariance: Array) -> Array:
@@ -102,64 +105,34 @@ def covariance_of_strengths(penalties: Penalties, strengths: Array, coefficients
 
     Parameters
     ----------
-    penalties : sequence of (int, array of float64, shape (q, q))
+    penalties : Penalties
         Penalties.
     strengths : array of float64, shape (n_penalties,)
         Their strengths.
-    coefficients : array of float64, shape (n,)
+    coefficients : array of float64, shape (Q,)
         Coefficients.
-    covariance : array of float64, shape (n, n)
+    covariance : array of float64, shape (Q, Q)
         Their covariance under these strengths.
 
     Returns
     -------
-    array of float64, shape (n, n)
+    array of float64, shape (Q, Q)
         What is to be added to the covariance.
     """
     xp = array_namespace(strengths, coefficients, covariance)
-    if not penalties:
-        return xp.zeros_like(covariance)
-    n = coefficients.shape[0]
-    scaled = [(first, strengths[number] * matrix) for number, (first, matrix) in enumerate(penalties)]
-    inverses = _inverses(penalties, strengths, xp=xp)
-    matrices = [_embedded(matrix, first, n, xp=xp) for first, matrix in scaled]
-    of_prior = [
-        _embedded(inverse @ matrix, first, n, xp=xp) for inverse, (first, matrix) in zip(inverses, scaled, strict=True)
-    ]
-    of_fit = [covariance @ matrix for matrix in matrices]
-    pulls = xp.stack([matrix @ coefficients for matrix in matrices], axis=1)
-    slopes = covariance @ pulls
-    traces = _traces(of_prior, xp=xp) - _traces(of_fit, xp=xp)
+    vectors, values = penalties.vectors, strengths[:, None] * penalties.values
+    turned = xp.matrix_transpose(vectors) @ (covariance @ vectors)
+    of_prior = values * _inverse_values(penalties, strengths, xp=xp)
+    traces = of_prior @ xp.matrix_transpose(of_prior) - values @ (turned**2 @ xp.matrix_transpose(values))
+    pulls = xp.matrix_transpose(values * (xp.matrix_transpose(vectors) @ coefficients))
+    slopes = turned @ pulls
     information = 0.5 * traces - xp.matrix_transpose(pulls) @ slopes
-    values, vectors = xp.linalg.eigh(0.5 * (information + xp.matrix_transpose(information)))
-    spread = slopes @ vectors
-    return (spread / (xp.clip(values, 0.0, xp.inf) + VAGUENESS**-2)) @ xp.matrix_transpose(spread)
+    of_information, directions = xp.linalg.eigh(0.5 * (information + xp.matrix_transpose(information)))
+    spread = vectors @ (slopes @ directions)
+    return (spread / (xp.clip(of_information, 0.0, xp.inf) + VAGUENESS**-2)) @ xp.matrix_transpose(spread)
 
 
-def _inverses(penalties: Penalties, strengths: Array, *, xp: Any) -> list[Array]:
-    """Pseudo-inverse of the sum of the penalties of the run to which each belongs."""
-    runs: dict[tuple[int, int], Array] = {}
-    keys = [(first, matrix.shape[0]) for first, matrix in penalties]
-    for number, (key, (_, matrix)) in enumerate(zip(keys, penalties, strict=True)):
-        part = strengths[number] * matrix
-        runs[key] = runs[key] + part if key in runs else part
-    inverses = {key: xp.linalg.pinv(total) for key, total in runs.items()}
-    return [inverses[key] for key in keys]
-
-
-def _embedded(matrix: Array, first: int, n: int, *, xp: Any) -> Array:
-    """Put a small matrix on the diagonal of a large one of zeros."""
-    size = matrix.shape[0]
-    device = array_api_compat.device(matrix)
-    left = xp.zeros((size, first), dtype=xp.float64, device=device)
-    right = xp.zeros((size, n - first - size), dtype=xp.float64, device=device)
-    above = xp.zeros((first, n), dtype=xp.float64, device=device)
-    below = xp.zeros((n - first - size, n), dtype=xp.float64, device=device)
-    return xp.concat([above, xp.concat([left, matrix, right], axis=1), below])
-
-
-def _traces(matrices: list[Array], *, xp: Any) -> Array:
-    """Traces of the products of all pairs of matrices."""
-    flat = xp.stack([xp.reshape(matrix, (-1,)) for matrix in matrices])
-    turned = xp.stack([xp.reshape(xp.matrix_transpose(matrix), (-1,)) for matrix in matrices])
-    return flat @ xp.matrix_transpose(turned)
+def _inverse_values(penalties: Penalties, strengths: Array, *, xp: Any) -> Array:
+    """Eigenvalues of the pseudo-inverse of the sum of all penalties."""
+    total = strengths @ penalties.values
+    return xp.where(total > 0, 1 / xp.where(total > 0, total, 1.0), 0.0)

@@ -1,11 +1,13 @@
 """Random effects of observations: normally distributed, with a covariance that is a sum of given matrices.
 
 The covariance is V = sum over j of variance[j] K[j]. For K[0] = 1 alone observations are independent; another K
-makes those alike that are near in time.
+makes those alike that are near in time. With the information D (diagonal) that counts have of the effects, what is seen
+of an effect has the covariance V + 1/D, whose inverse W is all that a fit needs.
 
 References
 ----------
 .. [1] R. Schall, Estimation in generalized linear models with random effects, Biometrika 78 (1991), 719.
+.. [2] C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine Learning, MIT Press, 2006, section 3.4.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 import array_api_compat
 from array_api_compat import array_namespace
 
-__all__ = ["effect_precision", "effects_expected", "renewed_variances"]
+__all__ = ["effect_covariance", "effects_expected", "renewed_variances", "seen_precision"]
 
 Array = Any
 
@@ -24,8 +26,8 @@ FASTEST = 8.0
 VARIANCES = (1e-8, 1e5)
 
 
-def effect_precision(variances: Array, likeness: Array) -> Array:
-    """Inverse of the covariance of the effects.
+def effect_covariance(variances: Array, likeness: Array) -> Array:
+    """Covariance V of the effects.
 
     Parameters
     ----------
@@ -37,17 +39,34 @@ def effect_precision(variances: Array, likeness: Array) -> Array:
     Returns
     -------
     array of float64, shape (n_obs, n_obs)
-        Inverse of V.
+        V.
     """
     xp = array_namespace(variances, likeness)
-    return xp.linalg.inv(_covariance(variances, likeness, xp=xp))
-
-
-def _covariance(variances: Array, likeness: Array, *, xp: Any) -> Array:
     return xp.sum(variances[:, None, None] * likeness, axis=0)
 
 
-def renewed_variances(variances: Array, likeness: Array, precision: Array, effects: Array, covariance: Array) -> Array:
+def seen_precision(covariance: Array, information: Array) -> Array:
+    """Inverse W of the covariance of what is seen of the effects.
+
+    Parameters
+    ----------
+    covariance : array of float64, shape (n_obs, n_obs)
+        Covariance V of the effects.
+    information : array of float64, shape (n_obs,)
+        Inverse variance D of what counts say of each effect; 0 where they say nothing.
+
+    Returns
+    -------
+    array of float64, shape (n_obs, n_obs)
+        The inverse of V + 1/D, in the form of [2]_ that needs neither 1/D nor 1/V.
+    """
+    xp = array_namespace(covariance, information)
+    root = xp.sqrt(information)
+    unit = xp.eye(root.shape[0], dtype=xp.float64, device=array_api_compat.device(root))
+    return root[:, None] * xp.linalg.inv(unit + root[:, None] * covariance * root) * root
+
+
+def renewed_variances(variances: Array, likeness: Array, pulls: Array, known: Array) -> Array:
     """Variances after one step of the method of [1]_, for the restricted likelihood.
 
     Parameters
@@ -56,21 +75,17 @@ def renewed_variances(variances: Array, likeness: Array, precision: Array, effec
         Variances.
     likeness : array of float64, shape (n_components, n_obs, n_obs)
         Correlation matrices K.
-    precision : array of float64, shape (n_obs, n_obs)
-        Inverse of V under these variances.
-    effects : array of float64, shape (n_obs,)
-        Effects as fitted.
-    covariance : array of float64, shape (n_obs, n_obs)
-        Their covariance given the counts.
+    pulls : array of float64, shape (n_obs,)
+        The inverse of V under these variances, times the effects as fitted.
+    known : array of float64, shape (n_obs, n_obs)
+        Covariance of the pulls.
 
     Returns
     -------
     array of float64, shape (n_components,)
         New variances: for each the sum of squares of its part of the effects over its degrees of freedom.
     """
-    xp = array_namespace(variances, likeness, precision)
-    pulls = precision @ effects
-    known = precision - precision @ (covariance @ precision)
+    xp = array_namespace(variances, likeness, pulls)
     spent = xp.sum((likeness @ pulls) * pulls, axis=1)
     wanted = xp.sum(likeness * known, axis=(1, 2))
     ratio = xp.clip(spent, 1e-12, xp.inf) / xp.clip(wanted, 1e-12, xp.inf)
@@ -97,6 +112,6 @@ def effects_expected(own: Array, shared: Array, among: Array, toward: Array) -> 
         Variance about it.
     """
     xp = array_namespace(among, toward)
-    likeness = xp.stack([xp.eye(among.shape[0], dtype=xp.float64, device=array_api_compat.device(among)), among])
-    weights = shared * (effect_precision(xp.stack([own, shared]), likeness) @ toward)
+    unit = xp.eye(among.shape[0], dtype=xp.float64, device=array_api_compat.device(among))
+    weights = shared * (xp.linalg.inv(own * unit + shared * among) @ toward)
     return weights, own + shared * (1 - xp.sum(weights * toward))

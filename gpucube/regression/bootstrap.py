@@ -1,9 +1,8 @@
 """Covariance of the coefficients from the observations themselves: a regression to samples of them.
 
-Observations are drawn with replacement, as many as there are, and the regression is fitted to each sample, from the
-fit to all observations on and with its strengths of penalties and variances of nights. An observation that is drawn w
-times is w nights of the same conditions: its counts and its exposure count w times, and the variance of what it has of
-its own is a w-th.
+Observations are drawn with replacement, as many as there are, and the regression is fitted to each sample, by one
+Newton step from the fit to all observations, with its strengths of penalties and variances of nights: all samples need
+but one pass through the cells.
 
 References
 ----------
@@ -13,7 +12,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +21,13 @@ from gpucube.arrays.backend import Array, Backend
 from gpucube.arrays.bootstrap import effective_number, resampling_weights
 from gpucube.arrays.design import Design
 from gpucube.arrays.penalties import covariance_of_strengths, penalty_matrix
-from gpucube.arrays.poisson_regression import Fit, refit_coefficients
+from gpucube.arrays.poisson_regression import Fit, resampled_coefficients
 from gpucube.regression.nights import SHARED_DAYS
 
 __all__ = ["Cells", "blocks_of_nights", "bootstrap_covariance", "number_of_blocks"]
 
 # Key of the random numbers, far from the seeds of synthetic data
 KEY = (0x7265_6772_6573_7369, 0)
-# From the fit to all observations that to a sample is not far.
-STEPS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,28 +119,13 @@ def bootstrap_covariance(
     """
     xp = backend.xp
     draws = resampling_weights(n_samples, int(blocks.max()) + 1, KEY, xp=np, device="cpu")
-    found = xp.stack([_refitted(cells, fit, weights[blocks], backend) for weights in draws])
+    weights = backend.asarray(draws[:, blocks].astype(np.float64))
+    found = resampled_coefficients(
+        cells.counts, cells.exposure, cells.conditions, cells.design, cells.likeness, fit, weights
+    )
     spread = found - xp.mean(found, axis=0, keepdims=True)
     sampled = xp.matrix_transpose(spread) @ spread / (n_samples - 1) * (number / (number - 1))
     given = fit.given_strengths
-    penalty = penalty_matrix(cells.design.penalties, fit.strengths, given.shape[0])
+    penalty = penalty_matrix(cells.design.penalties, fit.strengths)
     of_strengths = covariance_of_strengths(cells.design.penalties, fit.strengths, fit.coefficients, given)
     return sampled + given @ penalty @ given + of_strengths
-
-
-def _refitted(cells: Cells, fit: Fit, weights: NDArray[np.int64], backend: Backend) -> Array:
-    """Coefficients of the fit to observations that count several times, or not at all."""
-    xp, drawn = backend.xp, np.flatnonzero(weights)
-    rows, times = backend.asarray(drawn), backend.asarray(weights[drawn].astype(np.float64))
-    counts, exposure = (times[:, None, None] * xp.take(part, rows, axis=0) for part in (cells.counts, cells.exposure))
-    likeness = xp.take(xp.take(cells.likeness, rows, axis=1), rows, axis=2)
-    own = (likeness[0, :, :] / times)[None, ...]
-    return refit_coefficients(
-        counts,
-        exposure,
-        xp.take(cells.conditions, rows, axis=0),
-        cells.design,
-        xp.concat([own, likeness[1:, :, :]]),
-        replace(fit, effects=xp.take(fit.effects, rows)),
-        STEPS,
-    )

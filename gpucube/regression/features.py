@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gpucube.arrays.backend import Array, Backend
 from gpucube.arrays.bsplines import bspline_basis, difference_penalty
 from gpucube.arrays.design import Design
+from gpucube.arrays.penalties import Penalties
 from gpucube.errors import ObservationError
 from gpucube.observations.conditions import Conditions
 from gpucube.regression.terms import COVARIATE_TERMS, Term
@@ -40,6 +41,8 @@ GALACTIC_SCALE = 15.0  # deg
 USUAL_DEAD_TIME = 0.07
 DEAD_TIME_RANGE = (-0.9, 0.7)
 LEAST_MUONEFF = 1e-3
+# Part of the largest eigenvalue below which one is 0 but for rounding.
+NO_CURVATURE = 1e-12
 YEAR = 365.25 * 86400.0
 # A pointing at the horizon has no gradient that another could tell.
 LARGEST_AIRMASS = 6.0
@@ -98,8 +101,10 @@ def observation_features(conditions: Conditions, terms: Sequence[Term], scales: 
         "airmass": airmass - MEAN_AIRMASS,
         "tilt": np.sqrt(np.maximum(airmass**2 - 1, 0.0)),
         "dead_time": _dead_time(conditions),
-        "galactic": _galactic(conditions.pointing),
     }
+    if any(term.name == "galactic" for term in terms):
+        # A hundred times as slow as all the others
+        features["galactic"] = _galactic(conditions.pointing)
     for term in terms:
         name = COVARIATE_TERMS.get(term.name)
         if name is not None and term.conditions and name not in conditions.covariates:
@@ -249,15 +254,18 @@ def make_design(detx: Array, dety: Array, terms: Sequence[Term], scales: Scales,
     k_start = _starts({name: _n_condition_functions(name, scales) for name in _condition_names(terms)})
     m_start = _starts({name: column.shape[1] for name, column in field.items()})
     pairs: list[tuple[int, int]] = []
-    penalties: list[tuple[int, Array]] = []
+    vectors: list[NDArray[Any]] = []
+    values: list[NDArray[Any]] = []
     for term in terms:
         for k_name in term.conditions:
             for m_name in term.field:
                 n_k, n_m = _n_condition_functions(k_name, scales), field[m_name].shape[1]
-                matrices = _penalties(k_name, m_name, n_k, n_m, term.smooth)
-                penalties += [(len(pairs), backend.asarray(matrix)) for matrix in matrices]
+                basis, of_basis = _penalties(k_name, m_name, n_k, n_m, term.smooth)
+                vectors.append(basis)
+                values.append(of_basis)
                 pairs += [(k_start[k_name] + i, m_start[m_name] + j) for i in range(n_k) for j in range(n_m)]
     k, m = (backend.asarray(np.array(numbers, dtype=np.int64)) for numbers in zip(*pairs, strict=True))
+    penalties = Penalties(backend.asarray(_on_diagonal(*vectors)), backend.asarray(_on_diagonal(*values)))
     return Design(xp.concat(list(field.values()), axis=1), k, m, penalties)
 
 
@@ -265,17 +273,41 @@ def _starts(sizes: dict[str, int]) -> dict[str, int]:
     return dict(zip(sizes, np.cumsum([0, *sizes.values()]).tolist(), strict=False))
 
 
-def _penalties(k_name: str, m_name: str, n_k: int, n_m: int, smooth: bool) -> list[NDArray[Any]]:
-    """Penalties of the coefficients of a product: curvature along each spline, and size."""
-    place: dict[str, Any] = {"xp": np, "device": "cpu"}
-    along_k, along_m = "~" in k_name, "~" in m_name
-    matrices: list[NDArray[Any]] = []
+def _on_diagonal(*blocks: NDArray[Any]) -> NDArray[Any]:
+    """Matrix with these blocks on its diagonal."""
+    whole = np.zeros(np.sum([block.shape for block in blocks], axis=0))
+    row = column = 0
+    for block in blocks:
+        n_rows, n_columns = block.shape
+        whole[row : row + n_rows, column : column + n_columns] = block
+        row, column = row + n_rows, column + n_columns
+    return whole
+
+
+def _penalties(k_name: str, m_name: str, n_k: int, n_m: int, smooth: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Penalties of the coefficients of a product: curvature along each spline, and size.
+
+    Returns their eigenvectors, of shape (n_k * n_m, n_k * n_m), and their eigenvalues, one row for each penalty.
+    """
+    of_k, along_k = _curvature(n_k, n_k) if "~" in k_name else _no_curvature(n_k)
     # The last radial function is left out: its coefficient is 0.
-    radial = difference_penalty(n_m + 1, 2, **place)[:n_m, :n_m] if along_m else np.eye(n_m)
-    if along_k:
-        matrices.append(np.kron(difference_penalty(n_k, 2, **place), np.eye(n_m)))
-    if along_m:
-        matrices.append(np.kron(np.eye(n_k), radial))
+    of_m, along_m = _curvature(n_m + 1, n_m) if "~" in m_name else _no_curvature(n_m)
+    values = []
+    if "~" in k_name:
+        values.append(np.repeat(of_k, n_m))
+    if "~" in m_name:
+        values.append(np.tile(of_m, n_k))
     if not smooth:
-        matrices.append(np.eye(n_k * n_m))
-    return matrices
+        values.append(np.ones(n_k * n_m))
+    return np.kron(along_k, along_m), np.array(values).reshape(-1, n_k * n_m)
+
+
+def _curvature(n: int, n_used: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Eigenvalues and eigenvectors of the penalty on the curvature of a spline: of its first functions."""
+    matrix = difference_penalty(n, 2, xp=np, device="cpu")[:n_used, :n_used]
+    values, vectors = np.linalg.eigh(matrix)
+    return np.where(values > NO_CURVATURE * values[-1], values, 0.0), vectors
+
+
+def _no_curvature(n: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    return np.zeros(n), np.eye(n)

@@ -36,7 +36,7 @@ FOV = 3.0  # deg
 ENERGIES = (0.05, 100.0)  # TeV
 # Pixels from which the shape of the spectrum within a bin is taken
 SOME_PIXELS = 16
-MORE_STEPS = 15
+MORE_STEPS = (5,) * 3
 
 
 class NoCountsError(OptionError):

@@ -9,8 +9,9 @@ import pytest
 
 from gpucube.arrays.backend import Backend, get_backend, to_host
 from gpucube.arrays.design import Design
-from gpucube.arrays.poisson_regression import Fit, fit_poisson, refit_coefficients
-from gpucube.regression.bootstrap import Cells, _refitted, blocks_of_nights, bootstrap_covariance, number_of_blocks
+from gpucube.arrays.penalties import Penalties
+from gpucube.arrays.poisson_regression import Fit, fit_poisson, resampled_coefficients
+from gpucube.regression.bootstrap import Cells, blocks_of_nights, bootstrap_covariance, number_of_blocks
 from gpucube.regression.fit import fit_regression
 from gpucube.regression.nights import likeness_in_time
 from tests.regression.truth import AXES, Truth, make_conditions, observe
@@ -27,7 +28,8 @@ def small_fit(mjd: tuple[float, ...] | None = None) -> tuple[Cells, Fit]:
     x, y = np.linspace(-1, 1, 4), np.array([-1.0, 0.2, 1.1])
     conditions = np.broadcast_to(np.stack([np.ones(4), x], axis=1), (5, 4, 2)) + 0.0
     conditions[:, :, 1] += rng.normal(size=5)[:, None]
-    design = Design(np.stack([np.ones(3), y], axis=1), np.array([0, 1, 0]), np.array([0, 0, 1]), [(2, np.eye(1))])
+    penalties = Penalties(np.eye(3), np.array([[0.0, 0.0, 1.0]]))
+    design = Design(np.stack([np.ones(3), y], axis=1), np.array([0, 1, 0]), np.array([0, 0, 1]), penalties)
     exposure = rng.uniform(20, 60, (5, 4, 3))
     mean = exposure * np.exp(0.5 * conditions[:, :, 1:] + 0.3 * y + 0.2 * rng.normal(size=5)[:, None, None])
     cells = Cells(
@@ -36,33 +38,51 @@ def small_fit(mjd: tuple[float, ...] | None = None) -> tuple[Cells, Fit]:
     return cells, fit_poisson(cells.counts, exposure, conditions, design, cells.likeness)
 
 
+def newton(cells: Cells, fit: Fit, listed: np.ndarray, n_steps: int) -> np.ndarray:
+    """Coefficients after steps of the dense regression with a row for each cell of the observations in this list."""
+    design, n_q, n = cells.design, len(fit.coefficients), len(listed)
+    products = cells.conditions[listed][:, :, None, design.k] * design.field[:, design.m]
+    dummies = np.broadcast_to(np.eye(n)[:, None, None, :], (*products.shape[:3], n))
+    matrix = np.concatenate([products, dummies], axis=-1).reshape(-1, n_q + n)
+    # What copies share, they share fully; what each has of its own it does not.
+    likeness = cells.likeness[:, listed[:, None], listed]
+    likeness[0] = np.eye(n)
+    penalty = np.zeros((n_q + n, n_q + n))
+    penalty[2, 2] = fit.strengths[0]
+    penalty[n_q:, n_q:] = np.linalg.inv(np.einsum("c,cij->ij", fit.variances, likeness))
+    counts, exposure = cells.counts[listed].ravel(), cells.exposure[listed].ravel()
+    values = np.concatenate([fit.coefficients, fit.effects[listed]])
+    for _ in range(n_steps):
+        mean = exposure * np.exp(matrix @ values)
+        hessian = matrix.T @ (mean[:, None] * matrix) + penalty
+        values = values + np.linalg.solve(hessian, matrix.T @ (counts - mean) - penalty @ values)
+    return values[:n_q]
+
+
 @pytest.mark.parametrize("mjd", [None, MJD])
 def test_an_observation_that_is_drawn_twice_is_there_twice(mjd: tuple[float, ...] | None) -> None:
-    """The same as a fit to a list that names it twice, each with an effect of its own."""
+    """The same as one step to a list that names it twice, each with an effect of its own."""
     cells, fit = small_fit(mjd)
-    weights = np.array([2, 0, 1, 3, 0])
-    found = _refitted(cells, fit, weights, NUMPY)
-    listed = np.repeat(np.arange(5), weights)
-    rows = np.ix_(range(len(cells.likeness)), listed, listed)
-    likeness = cells.likeness[rows]
-    # What copies share, they share fully; what each has of its own it does not.
-    likeness[0] = np.eye(len(listed))
-    copies = [part[listed] for part in (cells.counts, cells.exposure, cells.conditions)]
-    start = replace(fit, effects=fit.effects[listed])
-    expected = refit_coefficients(*copies, cells.design, likeness, start, 2)
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
-    assert np.abs(found - fit.coefficients).max() > 0.01
-    # Two steps from the fit to all observations are enough.
-    longer = refit_coefficients(*copies, cells.design, likeness, start, 30)
-    np.testing.assert_allclose(found, longer, atol=0.02 * np.sqrt(np.diag(fit.covariance)).min())
+    draws = np.array([[2, 0, 1, 3, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 5]])
+    found = resampled_coefficients(*list(vars(cells).values()), fit, draws.astype(float))
+    lists = [np.repeat(np.arange(5), weights) for weights in draws]
+    expected = [newton(cells, fit, listed, 1) for listed in lists]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
+    errors = np.sqrt(np.diag(fit.covariance))
+    assert np.abs(found[0] - fit.coefficients).max() > 0.01
+    np.testing.assert_allclose(found[1], fit.coefficients, atol=1e-3 * errors.min())
+    # One step from the fit to all observations is enough.
+    assert np.max(np.abs(found[0] - newton(cells, fit, lists[0], 30)) / errors) < 0.1
 
 
 def test_every_backend_draws_the_same(backend: Backend) -> None:
     cells, fit = small_fit(MJD)
     blocks = np.array([0, 0, 1, 2, 3])
     expected = bootstrap_covariance(cells, fit, blocks, 3.5, 7, NUMPY)
-    design = Design(*map(backend.asarray, (cells.design.field, cells.design.k, cells.design.m)), [])
-    design = replace(design, penalties=[(n, backend.asarray(matrix)) for n, matrix in cells.design.penalties])
+    penalties = Penalties(
+        backend.asarray(cells.design.penalties.vectors), backend.asarray(cells.design.penalties.values)
+    )
+    design = Design(*map(backend.asarray, (cells.design.field, cells.design.k, cells.design.m)), penalties)
     moved = Cells(*map(backend.asarray, (cells.counts, cells.exposure, cells.conditions)), design, None)
     moved = replace(moved, likeness=backend.asarray(cells.likeness))
     its_fit = Fit(**{name: backend.asarray(value) for name, value in vars(fit).items()})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from gpucube.arrays.backend import get_backend, to_host
-from gpucube.arrays.random_effects import effect_precision, effects_expected
+from gpucube.arrays.random_effects import effect_covariance, effects_expected, seen_precision
 from gpucube.errors import OptionError
 from gpucube.observations.conditions import Conditions
 from gpucube.regression.fit import fit_regression
@@ -95,8 +95,13 @@ def test_backends_expect_the_same(backend) -> None:
     np.testing.assert_allclose(weights, expected[0], rtol=1e-12)
     np.testing.assert_allclose(variance, expected[1], rtol=1e-12)
     both = backend.asarray(np.stack([alone, together]))
-    found = to_host(effect_precision(backend.asarray(np.array([0.1, 0.3])), both))
-    np.testing.assert_allclose(found, np.linalg.inv(0.1 * alone + 0.3 * together), rtol=1e-10)
+    information = np.array([1.0, 1e4, 1e-3, 0.0])
+    found = seen_precision(effect_covariance(backend.asarray(np.array([0.1, 0.3])), both), backend.asarray(information))
+    seen = np.diag(1 / information[:3])
+    np.testing.assert_allclose(to_host(found)[3, :], 0)
+    np.testing.assert_allclose(
+        to_host(found)[:3, :3], np.linalg.inv((0.1 * alone + 0.3 * together)[:3, :3] + seen), rtol=1e-8, atol=1e-12
+    )
 
 
 def test_far_in_time_nothing_is_known() -> None:
