@@ -12,7 +12,17 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-__all__ = ["directions", "fov_offset", "fov_to_sky", "interpolate_rotation", "sky_to_fov", "sky_to_fov_between"]
+from gpucube.arrays.dispatch import fastest
+
+__all__ = [
+    "between_rotations",
+    "directions",
+    "fov_offset",
+    "fov_to_sky",
+    "interpolate_rotation",
+    "sky_to_fov",
+    "sky_to_fov_between",
+]
 
 Array = Any
 
@@ -124,6 +134,11 @@ def sky_to_fov_between(lon: Array, lat: Array, rotations: Array, node: Array, we
     fov_lon, fov_lat : array of float64, shape (n,)
         DETX and DETY in deg: what `sky_to_fov` gives for `interpolate_rotation`, without a matrix per event in memory.
     """
+    return fastest(between_rotations, array_namespace(lon, lat, rotations))(lon, lat, rotations, node, weight)
+
+
+def between_rotations(lon: Array, lat: Array, rotations: Array, node: Array, weight: Array) -> tuple[Array, Array]:
+    """`sky_to_fov_between` on any library."""
     xp = array_namespace(lon, lat, rotations)
     before, after, vector = 1 - weight, node + 1, directions(lon, lat)
 

@@ -140,17 +140,17 @@ def _kernel_of(passes: int, *, like: Array, xp: Any) -> Array:
 @lru_cache(maxsize=16)
 def _repeated_k5a(passes: int) -> tuple[tuple[float, ...], ...]:
     """In whole numbers until the end: there are few numbers of passes, and many models."""
-    image = {(0, 0): 1}
+    image = defaultdict(int, {(0, 0): 1})
     steps = [(y, x, n) for y, row in enumerate(K5A, -REACH) for x, n in enumerate(row, -REACH) if n]
     for _ in range(passes):
-        spread: dict[tuple[int, int], int] = defaultdict(int)
+        spread = defaultdict[tuple[int, int], int](int)
         for (y, x), value in image.items():
             for dy, dx, weight in steps:
                 spread[y + dy, x + dx] += value * weight
         image = spread
     axis = range(-REACH * passes, REACH * passes + 1)
     total = sum(map(sum, K5A)) ** passes
-    return tuple(tuple(image.get((y, x), 0) / total for x in axis) for y in axis)
+    return tuple(tuple(image[y, x] / total for x in axis) for y in axis)
 
 
 def _mirrored_points(n: int, reach: int, *, like: Array, xp: Any) -> Array:
