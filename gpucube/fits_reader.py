@@ -34,6 +34,8 @@ BLOCK = 2880
 GZIP = 31  # window bits by which zlib takes a gzip file
 END = re.compile(rb"(?:.{80})*?END {77}", re.DOTALL)
 STRUCTURE = re.compile(rb"(XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTNAME|TFIELDS) *= *('[^']*'|-?\d+|T|F)")
+# How they begin: of a hundred cards, few are taken apart.
+OF_STRUCTURE = {b"XTENS", b"BITPI", b"NAXIS", b"PCOUN", b"GCOUN", b"EXTNA", b"TFIEL"}
 COLUMN = re.compile(r"(TTYPE|TFORM|TUNIT|TSCAL|TZERO|TNULL|TDIM)(\d+) *= *(?:'((?:[^']|'')*)'|([^/ ]+))")
 FORMAT = re.compile(r"(\d*)([A-Z])")
 # Numbers as they are in the file, and bytes of an element of each format
@@ -142,7 +144,8 @@ def regular_tables(content: bytes) -> list[Table] | None:
 
 
 def _structure(header: bytes) -> dict[bytes, bytes]:
-    matches = (STRUCTURE.match(header, start) for start in range(len(header) - CARD, -1, -CARD))
+    starts = (start for start in range(len(header) - CARD, -1, -CARD) if header[start : start + 5] in OF_STRUCTURE)
+    matches = (STRUCTURE.match(header, start) for start in starts)
     # From the last to the first: of two cards of a name, the first counts.
     return {match[1]: match[2] for match in matches if match}
 
@@ -222,7 +225,8 @@ class Columns:
         text = table._text
         found: dict[int, dict[str, str]] = {}
         for start in range(0, len(text), CARD):
-            match = COLUMN.match(text, start, start + CARD)
+            # All of its keywords begin so.
+            match = COLUMN.match(text, start, start + CARD) if text[start] == "T" else None
             if match:
                 value = match[4] if match[3] is None else match[3].rstrip().replace("''", "'")
                 found.setdefault(int(match[2]), {})[match[1]] = value
