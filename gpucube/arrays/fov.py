@@ -138,7 +138,24 @@ def sky_to_fov_between(lon: Array, lat: Array, rotations: Array, node: Array, we
 
 
 def between_rotations(lon: Array, lat: Array, rotations: Array, node: Array, weight: Array) -> tuple[Array, Array]:
-    """`sky_to_fov_between` on any library."""
+    """Do the work of `sky_to_fov_between` on any library.
+
+    Parameters
+    ----------
+    lon, lat : array of float64, shape (n,)
+        Coordinates in the sky frame in deg.
+    rotations : array of float64, shape (k, 3, 3)
+        Rotations at all nodes.
+    node : array of int, shape (n,)
+        The node before each event, at most k - 2.
+    weight : array of float64, shape (n,)
+        How far it is to the next node, from 0 to 1.
+
+    Returns
+    -------
+    fov_lon, fov_lat : array of float64, shape (n,)
+        DETX and DETY in deg.
+    """
     xp = array_namespace(lon, lat, rotations)
     before, after, vector = 1 - weight, node + 1, directions(lon, lat)
 

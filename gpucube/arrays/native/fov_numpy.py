@@ -28,7 +28,24 @@ _ARCTAN = tuple((-1) ** k / (2 * k + 1) / DEGREE for k in range(7))
 def between_rotations(
     lon: np.ndarray, lat: np.ndarray, rotations: np.ndarray, node: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `gpucube.arrays.fov.between_rotations`, equal but for rounding (1e-12 deg)."""
+    """Do the work of `gpucube.arrays.fov.between_rotations`, equal but for rounding (1e-12 deg).
+
+    Parameters
+    ----------
+    lon, lat : numpy.ndarray of float64, shape (n,)
+        Coordinates in the sky frame in deg.
+    rotations : numpy.ndarray of float64, shape (k, 3, 3)
+        Rotations at all nodes.
+    node : numpy.ndarray of int, shape (n,)
+        The node before each event, at most k - 2.
+    weight : numpy.ndarray of float64, shape (n,)
+        How far it is to the next node, from 0 to 1.
+
+    Returns
+    -------
+    fov_lon, fov_lat : numpy.ndarray of float64, shape (n,)
+        DETX and DETY in deg.
+    """
     found = np.empty((2, *lon.shape))
     # One row for each element of a matrix, and how it changes to the next node
     elements = np.ascontiguousarray(np.reshape(rotations, (-1, 9)).T)
