@@ -115,7 +115,9 @@ def sky_to_fov(lon: Array, lat: Array, rotation: Array) -> tuple[Array, Array]:
     return _longitude_latitude(*_apply(rotation, directions(lon, lat), transpose=False))
 
 
-def sky_to_fov_between(lon: Array, lat: Array, rotations: Array, node: Array, weight: Array) -> tuple[Array, Array]:
+def sky_to_fov_between(
+    lon: Array, lat: Array, rotations: Array, node: Array, weight: Array, wanted: Array | None = None
+) -> tuple[Array, Array]:
     """Turn sky coordinates into field-of-view coordinates, each by its own rotation between two nodes.
 
     Parameters
@@ -128,17 +130,21 @@ def sky_to_fov_between(lon: Array, lat: Array, rotations: Array, node: Array, we
         The node before each event, at most k - 2.
     weight : array of float64, shape (n,)
         How far it is to the next node, from 0 to 1.
+    wanted : array of bool, shape (n,), optional
+        Events whose coordinates are of interest; those of others may be any, but finite where `lon` and `lat` are.
 
     Returns
     -------
     fov_lon, fov_lat : array of float64, shape (n,)
         DETX and DETY in deg: what `sky_to_fov` gives for `interpolate_rotation`, without a matrix per event in memory.
     """
-    return fastest(between_rotations, array_namespace(lon, lat, rotations))(lon, lat, rotations, node, weight)
+    return fastest(between_rotations, array_namespace(lon, lat, rotations))(lon, lat, rotations, node, weight, wanted)
 
 
-def between_rotations(lon: Array, lat: Array, rotations: Array, node: Array, weight: Array) -> tuple[Array, Array]:
-    """Do the work of `sky_to_fov_between` on any library.
+def between_rotations(
+    lon: Array, lat: Array, rotations: Array, node: Array, weight: Array, wanted: Array | None = None
+) -> tuple[Array, Array]:
+    """Do the work of `sky_to_fov_between` on any library, for all events: to pick some needs their number on the host.
 
     Parameters
     ----------
@@ -150,6 +156,8 @@ def between_rotations(lon: Array, lat: Array, rotations: Array, node: Array, wei
         The node before each event, at most k - 2.
     weight : array of float64, shape (n,)
         How far it is to the next node, from 0 to 1.
+    wanted : array of bool, shape (n,), optional
+        Events whose coordinates are of interest; those of others may be any, but finite where `lon` and `lat` are.
 
     Returns
     -------

@@ -262,12 +262,14 @@ def _count_batch(
     owner, energy, lon, lat, good, *turns = backend.upload(
         (batch.owner, batch.energy, batch.lon, batch.lat, batch.good, *(batch.turns or ()))
     )
-    detx, dety = sky_to_fov_between(lon, lat, *turns) if turns else (lon, lat)
+    cuts = THRESHOLD_RULES[rule].cut(backend.asarray(thresholds, dtype=xp.float64), edges[0])
+    cut, energy = xp.take(cuts, owner), xp.where(good, energy, xp.nan)
+    # Of other events the place is not asked.
+    wanted = xp.astype(energy, xp.float64) >= cut
+    detx, dety = sky_to_fov_between(lon, lat, *turns, wanted) if turns else (lon, lat)
     position = field_coordinates(detx, dety, n_axes=len(edges) - 1)
     excluded = xp.zeros_like(good) if excluded is None else excluded
-    cuts = THRESHOLD_RULES[rule].cut(backend.asarray(thresholds, dtype=xp.float64), edges[0])
-    energy = xp.where(good, energy, xp.nan)
-    fates = event_fates(energy, position, excluded, xp.take(cuts, owner), edges)
+    fates = event_fates(energy, position, excluded, cut, edges)
     # float32 holds these numbers, and lets a kernel count in it.
     tallies = histogramdd(
         (xp.astype(owner, xp.float32), fates),

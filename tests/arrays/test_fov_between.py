@@ -78,6 +78,17 @@ def test_result_of_an_event_does_not_depend_on_its_block() -> None:
         np.testing.assert_array_equal(np.array(alone)[:, 0], together[:, i])
 
 
+def test_only_events_that_are_wanted_are_turned() -> None:
+    n = fov_numpy.BLOCK + 700
+    rng = np.random.default_rng(5)
+    lon, lat, wanted = 83 + rng.normal(0, 4, n), 22 + rng.normal(0, 4, n), rng.random(n) < 0.6
+    lon[wanted.argmin()], lat[wanted.argmax()] = np.nan, np.inf
+    arguments = lon, lat, nodes(83, 22), rng.integers(0, 2, n), rng.random(n)
+    everything, some = (np.array(fov_numpy.between_rotations(*arguments, choice)) for choice in (None, wanted))
+    np.testing.assert_array_equal(some[:, wanted], everything[:, wanted])
+    np.testing.assert_array_equal(np.isfinite(some).all(axis=0), np.isfinite(lon) & np.isfinite(lat))
+
+
 def test_all_libraries_agree(backend: Backend) -> None:
     rng = np.random.default_rng(7)
     arguments = (

@@ -1,8 +1,8 @@
 """From the sky to the field of view for NumPy.
 
-Three reasons why this is faster: blocks of events stay near the core; sines and cosines come from a table and two terms
-of their series; and so near to the pointing, angles come from a short series, too. Each event is computed by itself, so
-that its result does not depend on the block.
+Four reasons why this is faster: only events are turned that are wanted; blocks of them stay near the core; sines and
+cosines come from a table and two terms of their series; and near to the pointing angles come from a short series, too.
+Each event is computed by itself, so that its result does not depend on the block.
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ _ARCTAN = tuple((-1) ** k / (2 * k + 1) / DEGREE for k in range(7))
 
 
 def between_rotations(
-    lon: np.ndarray, lat: np.ndarray, rotations: np.ndarray, node: np.ndarray, weight: np.ndarray
+    lon: np.ndarray,
+    lat: np.ndarray,
+    rotations: np.ndarray,
+    node: np.ndarray,
+    weight: np.ndarray,
+    wanted: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Do the work of `gpucube.arrays.fov.between_rotations`, equal but for rounding (1e-12 deg).
 
@@ -40,6 +45,8 @@ def between_rotations(
         The node before each event, at most k - 2.
     weight : numpy.ndarray of float64, shape (n,)
         How far it is to the next node, from 0 to 1.
+    wanted : numpy.ndarray of bool, shape (n,), optional
+        Events whose coordinates are of interest; those of others may be any, but finite where `lon` and `lat` are.
 
     Returns
     -------
@@ -47,20 +54,22 @@ def between_rotations(
         DETX and DETY in deg.
     """
     found = np.empty((2, *lon.shape))
+    index = np.arange(lon.shape[0]) if wanted is None else np.flatnonzero(wanted)
     # One row for each element of a matrix, and how it changes to the next node
     elements = np.ascontiguousarray(np.reshape(rotations, (-1, 9)).T)
     changes = np.diff(elements, axis=1)
-    # Events from nowhere, NaN, stay so.
+    # Events from nowhere, NaN, stay so, also where nobody wants to know.
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        for start in range(0, lon.shape[0], BLOCK):
-            part = slice(start, start + BLOCK)
-            before = node[part].astype(np.intp)
+        found[:] = 0.0 * lon + 0.0 * lat
+        for start in range(0, index.shape[0], BLOCK):
+            events = index[start : start + BLOCK]
+            before = node[events].astype(np.intp)
             turns = changes.take(before, axis=1)
-            turns *= weight[part]
+            turns *= weight[events]
             turns += elements.take(before, axis=1)
-            products = turns.reshape(3, 3, -1) * _directions(np.stack([lon[part], lat[part]]))
+            products = turns.reshape(3, 3, -1) * _directions(np.stack([lon[events], lat[events]]))
             x, y, z = products[:, 0] + products[:, 1] + products[:, 2]
-            found[:, part] = _angles(np.stack([y, z]), np.stack([x, np.sqrt(x * x + y * y)]))
+            found[:, events] = _angles(np.stack([y, z]), np.stack([x, np.sqrt(x * x + y * y)]))
     return found[0], found[1]
 
 
