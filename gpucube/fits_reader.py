@@ -254,12 +254,15 @@ class Values:
 
     def is_plain(self, name: str) -> bool:
         """Whether a column is one number or one ASCII text a row, as it is in the file."""
+        return self._plain(name) is not None
+
+    def _plain(self, name: str) -> np.ndarray | None:
         stored = self._stored(name)
-        return stored is not None and (stored.dtype.kind != "S" or stored.tobytes().isascii())
+        return None if stored is None or (stored.dtype.kind == "S" and not stored.tobytes().isascii()) else stored
 
     def __getitem__(self, name: str) -> Any:
-        stored = self._stored(name)
-        if stored is None or not self.is_plain(name):
+        stored = self._plain(name)
+        if stored is None:
             return self.table._whole.data[name]
         if stored.dtype.kind != "S":
             return stored
@@ -276,8 +279,8 @@ class Values:
         form = f"S{repeat}" if code == "A" and repeat else NUMBERS.get(code) if repeat == 1 else None
         if form is None or {"TSCAL", "TZERO", "TNULL", "TDIM"} & set(self.table.columns.cards[number]):
             return None
-        dtype = np.dtype({"names": [name], "formats": [form], "offsets": [offset], "itemsize": self.width})
-        return np.frombuffer(self.table._content, dtype, self.n_rows, self.table._place[1])[name]
+        start = self.table._place[1] + offset
+        return np.ndarray((self.n_rows,), form, self.table._content, start, (self.width,))
 
 
 def _layout(formats: list[str], width: int) -> list[tuple[int, int, str]] | None:

@@ -264,9 +264,12 @@ def _count_batch(
     )
     cuts = THRESHOLD_RULES[rule].cut(backend.asarray(thresholds, dtype=xp.float64), edges[0])
     cut, energy = xp.take(cuts, owner), xp.where(good, energy, xp.nan)
-    # Of other events the place is not asked.
-    wanted = xp.astype(energy, xp.float64) >= cut
-    detx, dety = sky_to_fov_between(lon, lat, *turns, wanted) if turns else (lon, lat)
+    detx, dety = lon, lat
+    if turns:
+        rotations, node, weight = turns
+        # Of other events the place is not asked.
+        wanted = xp.astype(energy, xp.float64) >= cut
+        detx, dety = sky_to_fov_between(lon, lat, rotations, node, weight, wanted)
     position = field_coordinates(detx, dety, n_axes=len(edges) - 1)
     excluded = xp.zeros_like(good) if excluded is None else excluded
     fates = event_fates(energy, position, excluded, cut, edges)
