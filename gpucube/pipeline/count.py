@@ -109,7 +109,8 @@ def count_blocks(
         yield from in_order(count, tasks, workers.executor, workers.number)
     else:
         blocks = in_order(partial(read_block, recipe=recipe), tasks, workers.executor, workers.number)
-        yield from (count_block(block, recipe, backend) for block in blocks)
+        # Not a loop, whose variable would keep the events of a block while the next one is read
+        yield from map(partial(count_block, recipe=recipe, backend=backend), blocks)
 
 
 def read_block(task: BlockTask, recipe: Recipe) -> EventBlock:
