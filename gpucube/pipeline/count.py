@@ -274,13 +274,12 @@ def _count_batch(
     position = field_coordinates(detx, dety, n_axes=len(edges) - 1)
     excluded = xp.zeros_like(good) if excluded is None else excluded
     fates = event_fates(energy, position, excluded, cut, edges)
-    # float32 holds these numbers, and lets a kernel count in it.
-    tallies = histogramdd(
-        (xp.astype(owner, xp.float32), fates),
-        (_whole_numbers(len(groups), backend), _whole_numbers(len(FATES), backend)),
-    )
+    # One number for observation and fate; float32 holds it, and lets a kernel count in it.
+    fate_of_one = xp.astype(owner * len(FATES) + xp.astype(fates, owner.dtype), xp.float32)
+    tallies = histogramdd((fate_of_one,), (_whole_numbers(len(groups) * len(FATES), backend),))
     group = xp.take(backend.asarray(groups, dtype=xp.float32), owner)
     energy = fillable(energy, fates == FILLED)
+    tallies = xp.reshape(tallies, (len(groups), len(FATES)))
     return tallies, histogramdd((group, energy, *position), (_whole_numbers(max(groups) + 1, backend), *edges))
 
 
