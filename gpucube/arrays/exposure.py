@@ -48,7 +48,7 @@ class ThresholdRule:
 def _share_above(threshold: Array, energy_edges: Array, index: Array) -> Array:
     xp = array_namespace(threshold, energy_edges, index)
     low, high = energy_edges[:-1], energy_edges[1:]
-    lowest = xp.clip(threshold[:, None], low[None, :], high[None, :])
+    lowest = xp.minimum(xp.maximum(threshold[:, None], low[None, :]), high[None, :])
     exponent = _not_zero(1 - index, xp=xp)
     return xp.expm1(exponent * xp.log(lowest / high)) / xp.expm1(exponent * xp.log(low / high))
 
@@ -128,7 +128,7 @@ def spectral_index(counts: Array, exposure: Array, threshold: Array, energy_edge
     place = xp.astype(position, xp.float64)
     # The mean bin number in another form, of which the logarithm is nearly linear in the index
     sides = xp.stack([place, WINDOW - 1 - place], axis=1)
-    lowest = xp.clip(threshold[:, None, None], low, high)
+    lowest = xp.minimum(xp.maximum(threshold[:, None, None], low), high)
     # Relative to the window, so that no power of them is too large
     lowest, highest = lowest / low[:, :1], high / low[:, :1]
     odds = partial(_log_odds, sides=sides, exposure=exposure, logs=(xp.log(lowest), xp.log(highest)), xp=xp)
