@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 
 from gpucube._version import __version__
 from gpucube.arrays.backend import BACKENDS
@@ -167,10 +166,6 @@ class Settings:
         """How a rate is made of counts alone; of methods that fit, where there is nothing to fit to."""
         return "default" if self.method in FITTED else self.method
 
-    @cached_property
-    def _of_the_model(self) -> dict[str, object]:
-        return {name: value for name, value in asdict(self).items() if name not in NOT_OF_THE_MODEL}
-
     def fingerprint(self, group: tuple[int, str], observations: Sequence[tuple[int, ...]], mask: str = "") -> str:
         """Identify everything that the model of a group depends on.
 
@@ -189,5 +184,6 @@ class Settings:
         str
             16 hexadecimal digits.
         """
-        parts = [__version__, self._of_the_model, mask, group, *observations]
+        own = {name: value for name, value in asdict(self).items() if name not in NOT_OF_THE_MODEL}
+        parts = [__version__, own, mask, group, *observations]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
