@@ -8,7 +8,7 @@ astropy.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -52,7 +52,7 @@ def _regular_cards(text: str) -> dict[str, re.Match[str]] | None:
     """The first card of each keyword; None if a card is not regular."""
     cards: dict[str, re.Match[str]] = {}
     for start in range(0, len(text), CARD):
-        match = REGULAR.fullmatch(text, start, start + CARD)
+        match = _regular_card(text[start : start + CARD])
         if match is None:
             if text.startswith(END, start):
                 return cards
@@ -64,6 +64,12 @@ def _regular_cards(text: str) -> dict[str, re.Match[str]] | None:
         else:
             cards.setdefault(match[1], match)
     return None
+
+
+# Four of five cards of an event list are those of the one before.
+@lru_cache(maxsize=1024)
+def _regular_card(card: str) -> re.Match[str] | None:
+    return REGULAR.fullmatch(card)
 
 
 class Header:
@@ -127,16 +133,32 @@ class Header:
     def cards(self) -> Iterator[tuple[str, Any]]:
         """Keywords and values of all cards, also of those without a value: comments."""
         for start in range(0, self.text.index(END), CARD):
-            match = REGULAR.fullmatch(self.text, start, start + CARD)
+            match = _regular_card(self.text[start : start + CARD])
             if match:
                 yield match[1], _value(match)
             else:
                 yield self.text[start : start + 8].rstrip(), self.text[start + 8 : start + CARD].rstrip()
 
-    @cached_property
-    def comments(self) -> dict[str, str]:
+    @property
+    def comments(self) -> Comments:
         """Comment of each keyword, empty if it has none."""
-        return {keyword: (match[5] or "").rstrip() for keyword, match in self._matches.items()}
+        return Comments(self._matches)
+
+
+class Comments(Mapping[str, str]):
+    """Comments of cards, taken from them when they are asked for."""
+
+    def __init__(self, cards: dict[str, re.Match[str]]) -> None:
+        self._matches = cards
+
+    def __getitem__(self, keyword: str) -> str:
+        return (self._matches[keyword][5] or "").rstrip()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._matches)
+
+    def __len__(self) -> int:
+        return len(self._matches)
 
 
 def _value(match: re.Match[str]) -> str | bool | int | float:

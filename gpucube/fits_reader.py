@@ -34,6 +34,8 @@ BLOCK = 2880
 GZIP = 31  # window bits by which zlib takes a gzip file
 END = re.compile(rb"(?:.{80})*?END {77}", re.DOTALL)
 STRUCTURE = re.compile(rb"(XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTNAME|TFIELDS) *= *('[^']*'|-?\d+|T|F)")
+# How they begin: of a hundred cards, few are taken apart.
+OF_STRUCTURE = {b"XTENS", b"BITPI", b"NAXIS", b"PCOUN", b"GCOUN", b"EXTNA", b"TFIEL"}
 COLUMN = re.compile(r"(TTYPE|TFORM|TUNIT|TSCAL|TZERO|TNULL|TDIM)(\d+) *= *(?:'((?:[^']|'')*)'|([^/ ]+))")
 FORMAT = re.compile(r"(\d*)([A-Z])")
 # Numbers as they are in the file, and bytes of an element of each format
@@ -142,7 +144,8 @@ def regular_tables(content: bytes) -> list[Table] | None:
 
 
 def _structure(header: bytes) -> dict[bytes, bytes]:
-    matches = (STRUCTURE.match(header, start) for start in range(len(header) - CARD, -1, -CARD))
+    starts = (start for start in range(len(header) - CARD, -1, -CARD) if header[start : start + 5] in OF_STRUCTURE)
+    matches = (STRUCTURE.match(header, start) for start in starts)
     # From the last to the first: of two cards of a name, the first counts.
     return {match[1]: match[2] for match in matches if match}
 
@@ -222,7 +225,8 @@ class Columns:
         text = table._text
         found: dict[int, dict[str, str]] = {}
         for start in range(0, len(text), CARD):
-            match = COLUMN.match(text, start, start + CARD)
+            # All of its keywords begin so.
+            match = COLUMN.match(text, start, start + CARD) if text[start] == "T" else None
             if match:
                 value = match[4] if match[3] is None else match[3].rstrip().replace("''", "'")
                 found.setdefault(int(match[2]), {})[match[1]] = value
@@ -250,12 +254,15 @@ class Values:
 
     def is_plain(self, name: str) -> bool:
         """Whether a column is one number or one ASCII text a row, as it is in the file."""
+        return self._plain(name) is not None
+
+    def _plain(self, name: str) -> np.ndarray | None:
         stored = self._stored(name)
-        return stored is not None and (stored.dtype.kind != "S" or stored.tobytes().isascii())
+        return None if stored is None or (stored.dtype.kind == "S" and not stored.tobytes().isascii()) else stored
 
     def __getitem__(self, name: str) -> Any:
-        stored = self._stored(name)
-        if stored is None or not self.is_plain(name):
+        stored = self._plain(name)
+        if stored is None:
             return self.table._whole.data[name]
         if stored.dtype.kind != "S":
             return stored
@@ -272,8 +279,8 @@ class Values:
         form = f"S{repeat}" if code == "A" and repeat else NUMBERS.get(code) if repeat == 1 else None
         if form is None or {"TSCAL", "TZERO", "TNULL", "TDIM"} & set(self.table.columns.cards[number]):
             return None
-        dtype = np.dtype({"names": [name], "formats": [form], "offsets": [offset], "itemsize": self.width})
-        return np.frombuffer(self.table._content, dtype, self.n_rows, self.table._place[1])[name]
+        start = self.table._place[1] + offset
+        return np.ndarray((self.n_rows,), form, self.table._content, start, (self.width,))
 
 
 def _layout(formats: list[str], width: int) -> list[tuple[int, int, str]] | None:

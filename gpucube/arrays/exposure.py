@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import array_api_compat
@@ -23,7 +24,8 @@ INDEX_RANGE = (0.0, 6.0)
 # Bins of a measurement: enough to be precise where the first is cut, few enough for a spectrum that is no power law.
 WINDOW = 3
 MIN_COUNTS = 30
-BISECTIONS = 40
+# Newton's method doubles the right digits with each step; of the first some may only halve the range.
+STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class ThresholdRule:
 def _share_above(threshold: Array, energy_edges: Array, index: Array) -> Array:
     xp = array_namespace(threshold, energy_edges, index)
     low, high = energy_edges[:-1], energy_edges[1:]
-    lowest = xp.clip(threshold[:, None], low[None, :], high[None, :])
+    lowest = xp.minimum(xp.maximum(threshold[:, None], low[None, :]), high[None, :])
     exponent = _not_zero(1 - index, xp=xp)
     return xp.expm1(exponent * xp.log(lowest / high)) / xp.expm1(exponent * xp.log(low / high))
 
@@ -105,7 +107,8 @@ def spectral_index(counts: Array, exposure: Array, threshold: Array, energy_edge
     Returns
     -------
     array of float64, shape (n_bins,)
-        Index G of a spectrum E^-G, within `INDEX_RANGE`; `SPECTRAL_INDEX` where there are too few counts.
+        Index G of a spectrum E^-G, within `INDEX_RANGE`; `SPECTRAL_INDEX` where there are too few counts, or a single
+        bin is exposed.
     """
     xp = array_namespace(counts, exposure, threshold, energy_edges)
     device = array_api_compat.device(energy_edges)
@@ -123,35 +126,54 @@ def spectral_index(counts: Array, exposure: Array, threshold: Array, energy_edge
     total = xp.sum(numbers, axis=1)
     enough = total >= MIN_COUNTS
     place = xp.astype(position, xp.float64)
-    wanted = xp.sum(numbers * place, axis=1) / xp.where(enough, total, 1.0)
-    lowest = xp.clip(threshold[:, None, None], low, high)
+    # The mean bin number in another form, of which the logarithm is nearly linear in the index
+    sides = xp.stack([place, WINDOW - 1 - place], axis=1)
+    lowest = xp.minimum(xp.maximum(threshold[:, None, None], low), high)
     # Relative to the window, so that no power of them is too large
     lowest, highest = lowest / low[:, :1], high / low[:, :1]
-    powers = xp.stack([xp.ones_like(place), place], axis=1)
-    index = _bisect(lambda index: _mean_place(index, powers, exposure, lowest, highest, xp=xp), wanted, default, xp=xp)
+    odds = partial(_log_odds, sides=sides, exposure=exposure, logs=(xp.log(lowest), xp.log(highest)), xp=xp)
+    index = _solve(odds, _log_ratio(numbers @ sides, xp=xp), default, xp=xp)
     return xp.where(enough, index, default)
 
 
-def _mean_place(index: Array, powers: Array, exposure: Array, lowest: Array, high: Array, *, xp: Any) -> Array:
-    """Mean bin number in each window for a power law: it falls with the index.
+def _log_odds(
+    index: Array, sides: Array, exposure: Array, logs: tuple[Array, Array], *, xp: Any
+) -> tuple[Array, Array]:
+    """Logarithm of the odds of high against low bins in each window for a power law, and its slope: it falls.
 
-    `powers` are the zeroth and the first power of the bin number, whose sums over events give its mean.
+    `sides` are the bin numbers from either end, `logs` the logarithms of the energies between which bins are exposed.
     """
     exponent = _not_zero(1 - index, xp=xp)[:, None]
-    # Events in each bin, but for a factor that all bins of a window have in common
-    single = xp.reshape(high**exponent - lowest**exponent, (exposure.shape[0], high.shape[0] * high.shape[1]))
-    expected = xp.reshape(exposure @ single, high.shape)
-    moments = expected @ powers
-    return moments[:, 1] / xp.where(moments[:, 0] != 0, moments[:, 0], 1.0)
+    low, high = (xp.exp(exponent * log) for log in logs)
+    # Events in each bin and how they grow with the exponent, but for a factor that all bins of a window have in common
+    single = xp.concat([high - low, logs[1] * high - logs[0] * low], axis=1)
+    bins = xp.reshape(
+        exposure @ xp.reshape(single, (exposure.shape[0], 2 * high.shape[0] * high.shape[1])), (2, *high.shape)
+    )
+    events, growth = bins[0, ...] @ sides, bins[1, ...] @ sides
+    relative = growth / xp.where(events != 0, events, 1.0)
+    return _log_ratio(events, xp=xp), relative[:, 1] - relative[:, 0]
 
 
-def _bisect(falling: Callable[[Array], Array], wanted: Array, like: Array, *, xp: Any) -> Array:
-    low, high = xp.full_like(like, INDEX_RANGE[0]), xp.full_like(like, INDEX_RANGE[1])
-    for _ in range(BISECTIONS):
-        middle = 0.5 * (low + high)
-        above = falling(middle) > wanted
-        low, high = xp.where(above, middle, low), xp.where(above, high, middle)
-    return 0.5 * (low + high)
+def _log_ratio(pairs: Array, *, xp: Any) -> Array:
+    """Logarithm of the ratio of two numbers of the same sign; that of any number and 0 is the same."""
+    logs = xp.log(xp.where(pairs != 0, xp.abs(pairs), 1e-300))
+    return xp.minimum(xp.maximum(logs[:, 0] - logs[:, 1], -100.0), 100.0)
+
+
+def _solve(falling: Callable[[Array], tuple[Array, Array]], wanted: Array, start: Array, *, xp: Any) -> Array:
+    """Where a function has the values wanted: Newton's method, and bisection where that leads away."""
+    lowest, highest = INDEX_RANGE
+    low, high, index = xp.full_like(start, lowest), xp.full_like(start, highest), start
+    for _ in range(STEPS):
+        found, slope = falling(index)
+        above = found > wanted
+        low, high = xp.where(above, index, low), xp.where(above, high, index)
+        # Where there is no slope, the end is as good as any place before it.
+        guess = index + (wanted - found) / xp.where(slope < 0, slope, -1e-300)
+        guess = xp.minimum(xp.maximum(guess, lowest), highest)
+        index = xp.where((guess < low) | (guess > high), 0.5 * (low + high), guess)
+    return index
 
 
 def _not_zero(exponent: Array, *, xp: Any) -> Array:

@@ -12,7 +12,17 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-__all__ = ["directions", "fov_offset", "fov_to_sky", "interpolate_rotation", "sky_to_fov", "sky_to_fov_between"]
+from gpucube.arrays.dispatch import fastest
+
+__all__ = [
+    "between_rotations",
+    "directions",
+    "fov_offset",
+    "fov_to_sky",
+    "interpolate_rotation",
+    "sky_to_fov",
+    "sky_to_fov_between",
+]
 
 Array = Any
 
@@ -105,7 +115,9 @@ def sky_to_fov(lon: Array, lat: Array, rotation: Array) -> tuple[Array, Array]:
     return _longitude_latitude(*_apply(rotation, directions(lon, lat), transpose=False))
 
 
-def sky_to_fov_between(lon: Array, lat: Array, rotations: Array, node: Array, weight: Array) -> tuple[Array, Array]:
+def sky_to_fov_between(
+    lon: Array, lat: Array, rotations: Array, node: Array, weight: Array, wanted: Array | None = None
+) -> tuple[Array, Array]:
     """Turn sky coordinates into field-of-view coordinates, each by its own rotation between two nodes.
 
     Parameters
@@ -118,11 +130,39 @@ def sky_to_fov_between(lon: Array, lat: Array, rotations: Array, node: Array, we
         The node before each event, at most k - 2.
     weight : array of float64, shape (n,)
         How far it is to the next node, from 0 to 1.
+    wanted : array of bool, shape (n,), optional
+        Events whose coordinates are of interest; those of others may be any, but finite where `lon` and `lat` are.
 
     Returns
     -------
     fov_lon, fov_lat : array of float64, shape (n,)
         DETX and DETY in deg: what `sky_to_fov` gives for `interpolate_rotation`, without a matrix per event in memory.
+    """
+    return fastest(between_rotations, array_namespace(lon, lat, rotations))(lon, lat, rotations, node, weight, wanted)
+
+
+def between_rotations(
+    lon: Array, lat: Array, rotations: Array, node: Array, weight: Array, wanted: Array | None = None
+) -> tuple[Array, Array]:
+    """Do the work of `sky_to_fov_between` on any library, for all events: to pick some needs their number on the host.
+
+    Parameters
+    ----------
+    lon, lat : array of float64, shape (n,)
+        Coordinates in the sky frame in deg.
+    rotations : array of float64, shape (k, 3, 3)
+        Rotations at all nodes.
+    node : array of int, shape (n,)
+        The node before each event, at most k - 2.
+    weight : array of float64, shape (n,)
+        How far it is to the next node, from 0 to 1.
+    wanted : array of bool, shape (n,), optional
+        Events whose coordinates are of interest; those of others may be any, but finite where `lon` and `lat` are.
+
+    Returns
+    -------
+    fov_lon, fov_lat : array of float64, shape (n,)
+        DETX and DETY in deg.
     """
     xp = array_namespace(lon, lat, rotations)
     before, after, vector = 1 - weight, node + 1, directions(lon, lat)

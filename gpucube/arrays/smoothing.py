@@ -10,6 +10,8 @@ References
 
 from __future__ import annotations
 
+from collections import defaultdict
+from functools import lru_cache
 from typing import Any
 
 import array_api_compat
@@ -28,6 +30,8 @@ K5A = (
     (0, 0, 1, 0, 0),
 )
 REACH = 2  # pixels
+# Weights of points that are in memory at once, 256 KiB: they stay near the core.
+MOST_WEIGHTS = 2**15
 
 
 def smoothing_passes(n_counts: int) -> int:
@@ -64,6 +68,8 @@ def smooth_images(cube: Array, passes: int) -> Array:
         Smoothed images.
     """
     xp = array_namespace(cube)
+    if cube.shape[1:] == (1, 1):
+        return cube
     smooth = _smooth(cube, passes, xp=xp)
     before = xp.sum(cube, axis=(1, 2), keepdims=True)
     after = xp.sum(smooth, axis=(1, 2), keepdims=True)
@@ -88,18 +94,23 @@ def smooth_variance(variance: Array, passes: int) -> Array:
     """
     xp = array_namespace(variance)
     n_y, n_x = variance.shape[1:]
+    reach = REACH * passes
     kernel = _kernel_of(passes, like=variance, xp=xp)
-    rows, columns = (_mirrored_points(n, REACH * passes, like=variance, xp=xp) for n in (n_y, n_x))
+    rows, columns = (_mirrored_points(n, reach, like=variance, xp=xp) for n in (n_y, n_x))
     # A quarter of the points is enough: the others are mirror images, and so is what comes of them.
     quarter = _fold(_fold(variance, 1, xp=xp), 2, xp=xp)
     half_y, half_x = quarter.shape[1:]
     flat_columns = xp.reshape(columns[:, :half_x, :], (columns.shape[0], -1))
     result = xp.zeros((quarter.shape[0], n_y, n_x), dtype=variance.dtype, device=array_api_compat.device(variance))
-    for row in range(half_y):
-        # One row of points does not spread beyond these rows.
-        low, high = max(0, row - REACH * passes), min(n_y, row + REACH * passes + 1)
-        weights = xp.reshape((rows[:, row, low:high].T @ kernel) @ flat_columns, (high - low, half_x, n_x))
-        spread = quarter[:, row, :] @ xp.reshape(xp.permute_dims(weights**2, (1, 0, 2)), (half_x, -1))
+    step = max(1, MOST_WEIGHTS // (n_y * half_x * n_x))
+    for first in range(0, half_y, step):
+        stop = min(first + step, half_y)
+        # These rows of points do not spread beyond these rows.
+        low, high = max(0, first - reach), min(n_y, stop + reach)
+        near = xp.reshape(xp.permute_dims(rows[:, first:stop, low:high], (1, 2, 0)), (-1, rows.shape[0]))
+        weights = xp.reshape((near @ kernel) @ flat_columns, (stop - first, high - low, half_x, n_x))
+        weights = xp.reshape(xp.permute_dims(weights**2, (0, 2, 1, 3)), ((stop - first) * half_x, -1))
+        spread = xp.reshape(quarter[:, first:stop, :], (quarter.shape[0], -1)) @ weights
         added = xp.reshape(spread, (-1, high - low, n_x)) + result[:, low:high, :]
         result = xp.concat([result[:, :low, :], added, result[:, high:, :]], axis=1)
     return _unfold(_unfold(result, 2, xp=xp), 1, xp=xp)
@@ -123,10 +134,23 @@ def _unfold(images: Array, axis: int, *, xp: Any) -> Array:
 
 def _kernel_of(passes: int, *, like: Array, xp: Any) -> Array:
     """Image of one point after several passes, far from all edges."""
-    device = array_api_compat.device(like)
-    axis = xp.arange(-REACH * passes, REACH * passes + 1, dtype=xp.int64, device=device)
-    point = xp.astype((axis[:, None] == 0) & (axis == 0), like.dtype)
-    return _smooth(point[None, :, :], passes, xp=xp)[0, :, :]
+    return xp.asarray(_repeated_k5a(passes), dtype=like.dtype, device=array_api_compat.device(like))
+
+
+@lru_cache(maxsize=16)
+def _repeated_k5a(passes: int) -> tuple[tuple[float, ...], ...]:
+    """In whole numbers until the end: there are few numbers of passes, and many models."""
+    image = defaultdict(int, {(0, 0): 1})
+    steps = [(y, x, n) for y, row in enumerate(K5A, -REACH) for x, n in enumerate(row, -REACH) if n]
+    for _ in range(passes):
+        spread = defaultdict[tuple[int, int], int](int)
+        for (y, x), value in image.items():
+            for dy, dx, weight in steps:
+                spread[y + dy, x + dx] += value * weight
+        image = spread
+    axis = range(-REACH * passes, REACH * passes + 1)
+    total = sum(map(sum, K5A)) ** passes
+    return tuple(tuple(image[y, x] / total for x in axis) for y in axis)
 
 
 def _mirrored_points(n: int, reach: int, *, like: Array, xp: Any) -> Array:

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import astropy.units as u
 import numpy as np
 
 from gpucube.errors import OptionError
 
-__all__ = ["AXIS_NAMES", "RADIAL_AXIS_NAMES", "Axis"]
+__all__ = ["AXIS_NAMES", "RADIAL_AXIS_NAMES", "Axis", "unit_factor"]
 
 # Order of the axes of every cube, and of those that depend on the offset from the pointing alone
 AXIS_NAMES = ("energy", "dety", "detx")
 RADIAL_AXIS_NAMES = ("energy", "offset")
+
+
+# All models have the same few units, and to find the factor takes longer than to apply it.
+@lru_cache(maxsize=64)
+def unit_factor(unit: u.UnitBase, to: str | u.UnitBase) -> float:
+    """Factor between two units.
+
+    Parameters
+    ----------
+    unit : astropy.units.Unit
+        Unit of values.
+    to : str or astropy.units.Unit
+        Unit wanted.
+
+    Returns
+    -------
+    float
+        By what to multiply the values.
+    """
+    return float(unit.to(to))
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +73,7 @@ class Axis:
             raise OptionError(f"offset axis: edges must not be negative, not {edges[0]} {self.unit}")
 
     @classmethod
+    @lru_cache(maxsize=64)  # an axis cannot be changed, and many groups have the same
     def energy(cls, low: float, high: float, n_bins: int) -> Axis:
         """Logarithmic energy axis.
 
@@ -70,6 +92,7 @@ class Axis:
         return cls("energy", np.geomspace(low, high, n_bins + 1), u.TeV)
 
     @classmethod
+    @lru_cache(maxsize=64)  # an axis cannot be changed, and many groups have the same
     def field_of_view(cls, name: str, half_width: float, n_bins: int) -> Axis:
         """Linear field-of-view axis, symmetric about 0.
 
@@ -137,7 +160,7 @@ class Axis:
         numpy.ndarray of float64, shape (n_bins + 1,)
             Edges.
         """
-        return self.edges * self.unit.to(unit)
+        return self.edges * unit_factor(self.unit, unit)
 
     def matches(self, other: Axis) -> bool:
         """Whether another axis has the same name, unit dimension and edges (to 1e-9).

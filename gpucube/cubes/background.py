@@ -96,7 +96,14 @@ def axes_2015(n_observations: int, energy_low: float = 0.1) -> tuple[Axis, Axis,
 
 
 def make_background_model(
-    counts: Cube, livetime: Cube, exposure_time: Cube, n_counts: int, backend: Backend, method: str = "default"
+    counts: Cube,
+    livetime: Cube,
+    exposure_time: Cube,
+    n_counts: int,
+    backend: Backend,
+    method: str = "default",
+    *,
+    uniform: bool = False,
 ) -> BackgroundModel:
     """Make a background model from counts and livetime.
 
@@ -114,6 +121,8 @@ def make_background_model(
         Library and device of the cubes.
     method : {"default", "mayer2015"}
         Recipe: divide by the exposure after smoothing, or before it.
+    uniform : bool
+        Whether the exposure is known to be the same everywhere in the field of view: it is not smoothed then.
 
     Returns
     -------
@@ -131,6 +140,7 @@ def make_background_model(
     passes = smoothing_passes(n_counts) if len(counts.axes) == 3 else 0
     numbers = xp.astype(counts.data, xp.float64)
     numbers, time, volume = (_as_images(data) for data in (numbers, exposure_time.data, volume))
+    time = time[:, :1, :1] if uniform else time
     rate, error = METHODS[method](numbers, time, volume, passes)
     return BackgroundModel(
         rate=counts.with_data(xp.reshape(rate, counts.data.shape), RATE_UNIT),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import astropy.units as u
@@ -19,7 +20,7 @@ from astropy.io import fits
 
 from gpucube._version import __version__
 from gpucube.arrays.backend import to_host
-from gpucube.cubes.axis import AXIS_NAMES, RADIAL_AXIS_NAMES, Axis
+from gpucube.cubes.axis import AXIS_NAMES, RADIAL_AXIS_NAMES, Axis, unit_factor
 from gpucube.cubes.background import ALIGNMENTS, RATE_TIMES, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.errors import DataError, OptionError
@@ -75,7 +76,7 @@ def write_table(model: BackgroundModel, path: str | Path, extra: Sequence[bytes 
         log.warning("%s: as many bins in energy as in DETY: Gammapy cannot tell the axes of such a cube apart", path)
     hdus = [image_bytes(None, {"CREATOR": CREATOR}), _background_table(model)]
     if model.error is not None:
-        error = model.error.quantity.to_value(FILE_RATE_UNIT)
+        error = model.error.on_host().data * unit_factor(model.error.unit, FILE_RATE_UNIT)
         cards = {key: model.meta[key] for key in ERROR_META if key in model.meta}
         hdus.append(_table_of_cube("ERROR", "ERROR", model.axes, error, FILE_RATE_UNIT, cards))
     for name, cube in (("COUNTS", model.counts), ("LIVETIME", model.livetime)):
@@ -137,7 +138,7 @@ def write_image(model: BackgroundModel, path: str | Path) -> None:
     """
     cards: dict[str, object] = {"CREATOR": CREATOR, "FOVALIGN": model.fov_align, "RATEPER": model.rate_per}
     cards |= _rate_meta(model)
-    cards["BUNIT"] = FILE_RATE_UNIT.to_string("fits")
+    cards["BUNIT"] = _unit_text(FILE_RATE_UNIT)
     for number, axis in ((1, model.axes[2]), (2, model.axes[1])):
         cards |= _linear_wcs(number, axis)
     cards |= {"CTYPE3": "EBIN", "CRPIX3": 1.0, "CRVAL3": 0.0, "CDELT3": 1.0}
@@ -198,9 +199,15 @@ def _rate_to_write(model: BackgroundModel) -> np.ndarray:
     """Rate in the unit of the files, and not below the floor."""
     rate, unit = model.rate.on_host().data, model.rate.unit
     if model.floor is not None:
-        floor = model.floor * RATE_UNIT.to(unit)
+        floor = model.floor * unit_factor(RATE_UNIT, unit)
         rate = np.where(rate >= floor, rate, floor)
-    return rate * unit.to(FILE_RATE_UNIT)
+    return rate * unit_factor(unit, FILE_RATE_UNIT)
+
+
+# All models have the same few units.
+@lru_cache(maxsize=64)
+def _unit_text(unit: u.UnitBase) -> str:
+    return str(unit.to_string("fits"))
 
 
 def _table_of_cube(
@@ -220,7 +227,7 @@ def _table_of_cube(
         for end, values in (("LO", edges[:-1]), ("HI", edges[1:])):
             columns.append(Column(f"{COLUMN_OF_AXIS[axis_name]}_{end}", values[None], FILE_UNIT[axis_name]))
     in_order = np.transpose(data, [names.index(axis_name) for axis_name in reversed(order)])
-    columns.append(Column(column, in_order[None], unit.to_string("fits") or None))
+    columns.append(Column(column, in_order[None], _unit_text(unit) or None))
     pairs = (f"{COLUMN_OF_AXIS[axis]}_LO:{COLUMN_OF_AXIS[axis]}_HI" for axis in order)
     reference = {f"CREF{len(columns)}": f"({','.join(pairs)})"}
     return table_bytes(name, columns, reference | dict(cards or {}))

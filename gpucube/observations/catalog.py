@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -94,11 +95,15 @@ class SourceCatalog:
         return cls(np.array([], dtype=str), SkyCoord([], [], unit="deg"), [] * u.deg, "none")
 
     @classmethod
+    @lru_cache(maxsize=1)
     def builtin(cls) -> SourceCatalog:
         """Get the catalogue that comes with gpucube: 133 very-high-energy sources of 3FHL."""
         data = resources.files("gpucube.observations").joinpath("data/vhe_sources_3fhl.ecsv")
         with resources.as_file(data) as path:
-            return replace(cls.read(path), origin="built-in catalogue (3FHL, Ajello et al. 2017, ApJS 232, 18)")
+            catalog = replace(cls.read(path), origin="built-in catalogue (3FHL, Ajello et al. 2017, ApJS 232, 18)")
+        # All who ask get the same.
+        catalog.names.flags.writeable = catalog.radius.flags.writeable = False
+        return catalog
 
     @classmethod
     def read(cls, path: str | Path) -> SourceCatalog:

@@ -13,11 +13,12 @@ model. Groups are numbered with the last axis running fastest: ``GROUP_ID = i_al
 from __future__ import annotations
 
 import io
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from astropy.table import Column, Table
@@ -173,7 +174,7 @@ class ObservationGroups:
         indices = np.unravel_index(group_id, self.shape)
         return ", ".join(axis.describe(int(index)) for axis, index in zip(self.axes, indices, strict=True))
 
-    def to_ecsv(self, **meta: Any) -> str:
+    def to_ecsv(self, **meta: str) -> str:
         """Get the text of an ECSV file, which `read` turns into equal groups.
 
         Parameters
@@ -186,10 +187,7 @@ class ObservationGroups:
         str
             Text of the file.
         """
-        text, table = io.StringIO(), self.table
-        table.meta.update(meta)
-        table.write(text, format="ascii.ecsv")
-        return text.getvalue()
+        return _ecsv_of(json.dumps([axis._definition() for axis in self.axes]), tuple(meta.items()))
 
     @classmethod
     def read(cls, path: str | Path) -> ObservationGroups:
@@ -223,6 +221,15 @@ class ObservationGroups:
             remedy = "give one row for each combination of bins; a changed row needs a changed header"
             raise DataError(problem, path, remedy=remedy)
         return groups
+
+
+# The same groups are written again and again, and YAML takes long. By text, because 1 and 1.0 are equal.
+@lru_cache(maxsize=16)
+def _ecsv_of(axes: str, meta: tuple[tuple[str, str], ...]) -> str:
+    text, table = io.StringIO(), ObservationGroups([ObservationGroupAxis(**axis) for axis in json.loads(axes)]).table
+    table.meta.update(meta)
+    table.write(text, format="ascii.ecsv")
+    return text.getvalue()
 
 
 def _column_names(axis: ObservationGroupAxis) -> list[str]:

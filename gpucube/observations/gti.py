@@ -60,7 +60,7 @@ def _intervals(gti: fits.BinTableHDU, events_header: fits.Header) -> Intervals:
 
 def _apart(intervals: Intervals) -> Intervals:
     """Merge intervals that overlap or touch: time counts once."""
-    if not len(intervals):
+    if len(intervals) < 2:
         return intervals
     start, stop = intervals[np.argsort(intervals[:, 0])].T
     latest = np.maximum.accumulate(stop)

@@ -101,10 +101,16 @@ def parse_unit(text: str, like: u.UnitBase, *, hdu: str | None = None, column: s
         unit = unit_from(text)
     except ValueError as error:
         raise DataError(f"unit {text!r} is not known", hdu=hdu, column=column) from error
-    # Logarithmic units call themselves equivalent, but no factor converts them.
-    if not isinstance(unit, u.UnitBase) or not unit.is_equivalent(like):
+    if not _is_convertible(unit, like):
         raise DataError(f"unit {text!r} cannot be converted to {like}", hdu=hdu, column=column)
     return unit
+
+
+# All observations have the same few units.
+@lru_cache(maxsize=256)
+def _is_convertible(unit: u.UnitBase, like: u.UnitBase) -> bool:
+    # Logarithmic units call themselves equivalent, but no factor converts them.
+    return isinstance(unit, u.UnitBase) and unit.is_equivalent(like)
 
 
 def comment_unit(comment: str) -> str | None:

@@ -21,7 +21,7 @@ from astropy.coordinates import EarthLocation
 from astropy.time import Time
 from numpy.typing import NDArray
 
-from gpucube.observations.earth import bundled_earth_orientation, earth_table
+from gpucube.observations.earth import any_year, bundled_earth_orientation, earth_table
 
 __all__ = ["Horizon"]
 
@@ -67,12 +67,13 @@ class Horizon:
         Horizon
             Good for hours around that time.
         """
-        with bundled_earth_orientation():
-            # As astropy adds seconds to a time, without its objects.
-            tai = reference.tai
-            utc = erfa.taiutc(tai.jd1, tai.jd2 + time / DAY)
-            ut1_utc, pole_x, pole_y = _earth_orientation(*utc)
-            place = _geodetic(*location.to_value(u.m).item())
+        place = _geodetic(*location.to_value(u.m).item())
+        # As astropy adds seconds to a time, without its objects.
+        day, fraction = _tai(reference.jd1, reference.jd2, reference.scale)
+        with any_year():
+            utc = erfa.taiutc(day, fraction + time / DAY)
+        ut1_utc, pole_x, pole_y = _earth_orientation(*utc)
+        with any_year():
             astrometry, _ = erfa.apco13(*utc, ut1_utc, *place, pole_x, pole_y, *AIRLESS)
         return cls(time, np.asarray(astrometry))
 
@@ -117,7 +118,15 @@ class Horizon:
         return upright @ pole @ np.moveaxis(earth, -1, 0)
 
 
-# Most data sets are of one observatory.
+# Most data sets have one reference time, and are of one observatory.
+@lru_cache(maxsize=64)
+def _tai(jd1: float, jd2: float, scale: str) -> tuple[float, float]:
+    """A time as days of TAI."""
+    with bundled_earth_orientation():
+        tai = Time(jd1, jd2, format="jd", scale=scale).tai
+    return float(tai.jd1), float(tai.jd2)
+
+
 @lru_cache(maxsize=64)
 def _geodetic(x: float, y: float, z: float) -> tuple[float, float, float]:
     """Longitude and latitude in rad and height in m of a place in m from the centre of the Earth."""

@@ -238,8 +238,10 @@ def altaz_rotation_along(
     else:
         horizon = Horizon.at(reference, 0.5 * (start + max(stop, start + 1.0)), location)
 
+        pointing, to_apparent = _apparent(float(track.ra[0]), float(track.dec[0]), horizon)
+
         def matrices(times: NDArray[np.float64]) -> NDArray[np.float64]:
-            return _tracked_matrices(float(track.ra[0]), float(track.dec[0]), times, horizon)
+            return _tracked_matrices(pointing, horizon.matrices(times)) @ to_apparent
 
     return _sampled(matrices, start, stop, track)
 
@@ -290,19 +292,23 @@ def _steps(matrices: np.ndarray) -> np.ndarray:
     return np.arccos(np.clip(cosine, -1, 1))
 
 
-def _tracked_matrices(ra: float, dec: float, times: np.ndarray, horizon: Horizon) -> np.ndarray:
-    """Matrices, shape (k, 3, 3), at k times for one pointing."""
+def _apparent(ra: float, dec: float, horizon: Horizon) -> tuple[np.ndarray, np.ndarray]:
+    """Apparent direction of a pointing, and the rotation, shape (3, 3), to apparent directions around it."""
     lon, lat = np.deg2rad(ra), np.deg2rad(dec)
     # A cross of 2.5 deg around the pointing, and the pointing itself
     sky = np.vstack(
         [CROSS @ fov_matrix(lon, lat), [[np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)]]]
     )
     apparent = horizon.apparent(np.arctan2(sky[:, 1], sky[:, 0]), np.arctan2(sky[:, 2], np.hypot(sky[:, 0], sky[:, 1])))
-    to_horizon = horizon.matrices(times)
-    north, east, zenith = (to_horizon @ apparent[-1]).T
+    return apparent[-1], _best_rotations(sky, apparent[None])[0]
+
+
+def _tracked_matrices(pointing: np.ndarray, to_horizon: np.ndarray) -> np.ndarray:
+    """Rotations, shape (k, 3, 3), from apparent directions to the field of view, by those to the horizon at k times."""
+    north, east, zenith = (to_horizon @ pointing).T
     # The pointing's own azimuth, because next to the zenith that of the rotated vector would be arcminutes off.
     to_field = fov_matrix(np.arctan2(east, north), np.arctan2(zenith, np.hypot(north, east)))
-    return to_field @ to_horizon @ _best_rotations(sky, apparent[None])
+    return to_field @ to_horizon
 
 
 def _moving_matrices(pointing: SkyCoord, times: Time, location: EarthLocation) -> np.ndarray:

@@ -33,7 +33,7 @@ Axes = tuple[Axis, ...]
 # Observations of a block at most: each group in it has a cube of its own while it is counted.
 MOST_OBSERVATIONS = 64
 # Bytes of event files in a block: what is made of them stays near the cores; a device wants more at once.
-HOST_BLOCK, DEVICE_BLOCK = 2**22, 2**26
+HOST_BLOCK, DEVICE_BLOCK = 2**20, 2**26
 # Blocks per worker at least, so that all of them have work until the end.
 BLOCKS_PER_WORKER = 4
 

@@ -109,7 +109,8 @@ def count_blocks(
         yield from in_order(count, tasks, workers.executor, workers.number)
     else:
         blocks = in_order(partial(read_block, recipe=recipe), tasks, workers.executor, workers.number)
-        yield from (count_block(block, recipe, backend) for block in blocks)
+        # Not a loop, whose variable would keep the events of a block while the next one is read
+        yield from map(partial(count_block, recipe=recipe, backend=backend), blocks)
 
 
 def read_block(task: BlockTask, recipe: Recipe) -> EventBlock:
@@ -262,19 +263,23 @@ def _count_batch(
     owner, energy, lon, lat, good, *turns = backend.upload(
         (batch.owner, batch.energy, batch.lon, batch.lat, batch.good, *(batch.turns or ()))
     )
-    detx, dety = sky_to_fov_between(lon, lat, *turns) if turns else (lon, lat)
+    cuts = THRESHOLD_RULES[rule].cut(backend.asarray(thresholds, dtype=xp.float64), edges[0])
+    cut, energy = xp.take(cuts, owner), xp.where(good, energy, xp.nan)
+    detx, dety = lon, lat
+    if turns:
+        rotations, node, weight = turns
+        # Of other events the place is not asked.
+        wanted = xp.astype(energy, xp.float64) >= cut
+        detx, dety = sky_to_fov_between(lon, lat, rotations, node, weight, wanted)
     position = field_coordinates(detx, dety, n_axes=len(edges) - 1)
     excluded = xp.zeros_like(good) if excluded is None else excluded
-    cuts = THRESHOLD_RULES[rule].cut(backend.asarray(thresholds, dtype=xp.float64), edges[0])
-    energy = xp.where(good, energy, xp.nan)
-    fates = event_fates(energy, position, excluded, xp.take(cuts, owner), edges)
-    # float32 holds these numbers, and lets a kernel count in it.
-    tallies = histogramdd(
-        (xp.astype(owner, xp.float32), fates),
-        (_whole_numbers(len(groups), backend), _whole_numbers(len(FATES), backend)),
-    )
+    fates = event_fates(energy, position, excluded, cut, edges)
+    # One number for observation and fate; float32 holds it, and lets a kernel count in it.
+    fate_of_one = xp.astype(owner * len(FATES) + xp.astype(fates, owner.dtype), xp.float32)
+    tallies = histogramdd((fate_of_one,), (_whole_numbers(len(groups) * len(FATES), backend),))
     group = xp.take(backend.asarray(groups, dtype=xp.float32), owner)
     energy = fillable(energy, fates == FILLED)
+    tallies = xp.reshape(tallies, (len(groups), len(FATES)))
     return tallies, histogramdd((group, energy, *position), (_whole_numbers(max(groups) + 1, backend), *edges))
 
 

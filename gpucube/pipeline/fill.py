@@ -35,6 +35,8 @@ class FilledGroup:
         Share of each energy bin for which each observation that is used counts, on the device.
     rows : list of LedgerRow
         What became of each observation.
+    is_uniform : bool
+        Whether the whole field of view was exposed alike, because there are no exclusion regions.
     """
 
     counts: Cube
@@ -42,6 +44,7 @@ class FilledGroup:
     ontime: Cube
     share: Array
     rows: list[LedgerRow]
+    is_uniform: bool = False
 
     @property
     def n_counts(self) -> int:
@@ -147,7 +150,8 @@ class GroupFill:
         counted = [row for row, before in zip(rows, self._filled_rows, strict=True) if before.status == "used"]
         used = np.flatnonzero([row.status == "used" for row in counted])
         share = xp.take(share, self.backend.asarray(used), axis=0)
-        return FilledGroup(Cube(self.axes, self._counts), livetime, ontime, share, rows)
+        is_uniform = all(part is None for part in self._open_fractions)
+        return FilledGroup(Cube(self.axes, self._counts), livetime, ontime, share, rows, is_uniform)
 
     def _all_fates(self) -> Array:
         xp = self.backend.xp

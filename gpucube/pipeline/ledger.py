@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 import numpy as np
 from astropy.io import fits
@@ -71,6 +72,9 @@ class LedgerRow:
             raise LedgerError(f"observation {self.obs_id}: read {self.n_read} events, accounted for {accounted}")
 
 
+COLUMNS = tuple(field.name for field in fields(LedgerRow))
+
+
 def _ledger_columns(rows: Iterable[LedgerRow]) -> dict[str, np.ndarray]:
     rows = list(rows)
     types: dict[str, type] = {"int": np.int64, "float": np.float64, "str": str}
@@ -93,14 +97,31 @@ def ledger_ecsv(rows: Iterable[LedgerRow]) -> str:
     str
         ECSV table, one row per observation.
     """
-    table = Table(_ledger_columns(rows), copy=False)
+    lines = (" ".join(_ecsv_field(getattr(row, name)) for name in COLUMNS) for row in rows)
+    text = _ecsv_header() + "".join(f"{line}\n" for line in lines)
+    # The same escapes as in FITS: a ledger read back from a model file gives the same text.
+    return text.encode("ascii", "backslashreplace").decode()
+
+
+# YAML takes longer to write than the rows.
+@lru_cache(maxsize=1)
+def _ecsv_header() -> str:
+    """Text before the rows, as astropy writes it."""
+    table = Table(_ledger_columns([]), meta={"creator": CREATOR})
     for name in ("LIVETIME", "ONTIME"):
         table[name].unit = "s"
-    table.meta["creator"] = CREATOR
     text = io.StringIO()
     table.write(text, format="ascii.ecsv")
-    # The same escapes as in FITS: a ledger read back from a model file gives the same text.
-    return text.getvalue().encode("ascii", "backslashreplace").decode()
+    return text.getvalue()
+
+
+def _ecsv_field(value: float | str) -> str:
+    """A value as astropy writes it: quoted if it is text that is empty or has blanks, quotes or line breaks in it."""
+    if not isinstance(value, str):
+        return str(value)
+    text = value.strip(" \t")
+    quoted = not text or any(character in text for character in ' "\r\n')
+    return '"{}"'.format(text.replace('"', '""')) if quoted else text
 
 
 def ledger_hdu(rows: Iterable[LedgerRow]) -> bytes:

@@ -366,7 +366,7 @@ class _Run:
             return group_background(self._fits[group_id], conditions, group, self.backend, settings)
         time = group.livetime if settings.rate_per == "livetime" else group.ontime
         cubes = group.counts, group.livetime, time
-        model = make_background_model(*cubes, group.n_counts, self.backend, settings.recipe)
+        model = make_background_model(*cubes, group.n_counts, self.backend, settings.recipe, uniform=group.is_uniform)
         if settings.bootstrap:
             place = self.store, self._recipe, settings, self.backend, workers
             model = with_bootstrap_error(model, group_id, group, *place, self._step)

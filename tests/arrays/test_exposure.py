@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
+from scipy.optimize import brentq
 
 from gpucube.arrays.backend import Backend, to_host
 from gpucube.arrays.exposure import INDEX_RANGE, SPECTRAL_INDEX, THRESHOLD_RULES, exposure_cube, spectral_index
@@ -154,6 +155,46 @@ def test_index_is_that_of_the_counts(backend: Backend, index: float, thresholds:
     np.testing.assert_allclose(found[reliable], index, atol=0.02)
     few = windows.sum(axis=1) < 30
     assert (found[few] == SPECTRAL_INDEX).all()
+
+
+def mean_bin(index: float, thresholds: np.ndarray, time: np.ndarray, edges: np.ndarray) -> float:
+    """Of the events of a power law above each threshold."""
+    low = np.clip(thresholds[:, None], edges[:-1], edges[1:])
+    exponent = 1 - index
+    events = time @ (np.log(edges[1:] / low) if exponent == 0 else (edges[1:] ** exponent - low**exponent) / exponent)
+    return float(events @ [0, 1, 2] / events.sum())
+
+
+@settings(max_examples=30)
+@given(
+    counts=st.lists(st.integers(0, 10**6), min_size=3, max_size=3).filter(lambda n: sum(n) >= 30 and min(n[1:]) > 0),
+    thresholds=st.lists(st.floats(0.05, 0.6), min_size=1, max_size=4),
+    widths=st.lists(st.floats(1.05, 5.0), min_size=3, max_size=3),
+)
+@example(counts=[10, 10, 10], thresholds=[0.125], widths=[2.0, 2.0, 2.0])
+def test_index_has_the_mean_bin_of_the_counts(
+    backend: Backend, counts: list[int], thresholds: list[float], widths: list[float]
+) -> None:
+    """Against the search of SciPy, for a single window of uneven bins, of which thresholds cut the first two."""
+    edges, cuts = 0.2 * np.cumprod([1.0, *widths]), np.clip(thresholds, 0.05, 0.2 * widths[0] * widths[1] * 0.99)
+    time = np.linspace(100.0, 1700.0, len(cuts))
+    wanted = np.array(counts) @ [0, 1, 2] / sum(counts)
+    ends = [mean_bin(index, cuts, time, edges) - wanted for index in INDEX_RANGE]
+    if ends[0] > 0 > ends[1]:
+        expected = brentq(lambda index: mean_bin(index, cuts, time, edges) - wanted, *INDEX_RANGE, xtol=1e-12)
+    else:
+        expected = INDEX_RANGE[0] if ends[0] <= 0 else INDEX_RANGE[1]
+    values = (np.array(counts), time, cuts, edges)
+    found = to_host(spectral_index(*(backend.asarray(v) for v in values)))
+    # An exponent of 0 is taken as 1e-6.
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_index_of_a_single_bin_cannot_be_measured(backend: Backend) -> None:
+    """Only the last bin lies above the threshold, in part: any index fits the counts."""
+    values = (np.array([0, 0, 500]), np.array([10.0]), np.array([0.8]), np.array([0.1, 0.3, 0.7, 1.0]))
+    found = to_host(spectral_index(*(backend.asarray(v) for v in values)))
+    assert found.tolist() == [SPECTRAL_INDEX] * 3
 
 
 def test_index_is_bounded(backend: Backend) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from gpucube.arrays import smoothing
 from gpucube.arrays.backend import Backend, to_host
 from gpucube.arrays.smoothing import K5A, smooth_images, smooth_variance, smoothing_passes
 
@@ -136,3 +137,13 @@ def test_variance_is_that_of_independent_pixels(backend: Backend, shape: tuple[i
     found = to_host(smooth_variance(backend.asarray(variance), passes))
     expected = variance.reshape(shape[0], n_pixels) @ matrix**2
     np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("most_weights", [1, 500])
+def test_variance_does_not_depend_on_how_many_rows_are_taken_at_once(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, most_weights: int
+) -> None:
+    variance = backend.asarray(random_cube((3, 11, 8), 5))
+    expected = to_host(smooth_variance(variance, 2))
+    monkeypatch.setattr(smoothing, "MOST_WEIGHTS", most_weights)
+    np.testing.assert_allclose(to_host(smooth_variance(variance, 2)), expected, rtol=1e-13)

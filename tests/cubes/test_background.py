@@ -67,6 +67,16 @@ def test_model_has_the_counts(backend: Backend, method: str) -> None:
     np.testing.assert_allclose(expected, counts[1:].sum(axis=(1, 2)), rtol=1e-12)
 
 
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_uniform_exposure_is_not_smoothed_and_gives_the_same(backend: Backend, method: str) -> None:
+    counts, counts_cube, livetime = cubes(backend)
+    arguments = counts_cube, livetime, livetime, int(counts.sum()), backend, method
+    smoothed, uniform = (make_background_model(*arguments, uniform=known) for known in (False, True))
+    for name in ("rate", "error"):
+        found, expected = (to_host(getattr(model, name).data) for model in (uniform, smoothed))
+        np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
 def test_rate_per_ontime(backend: Backend) -> None:
     counts, counts_cube, livetime = cubes(backend)
     ontime = livetime.with_data(livetime.data * 1.07)

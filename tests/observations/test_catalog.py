@@ -47,6 +47,12 @@ def test_builtin() -> None:
     assert catalog.radius[catalog.names.tolist().index("Vela X")] == 0.91 * u.deg
 
 
+def test_builtin_cannot_be_changed() -> None:
+    for values in (SourceCatalog.builtin().names, SourceCatalog.builtin().radius):
+        with pytest.raises(ValueError, match="read-only"):
+            values[0] = values[1]
+
+
 def test_head_and_empty() -> None:
     catalog = SourceCatalog.builtin()
     assert catalog.head(5).names.tolist() == catalog.names[:5].tolist()

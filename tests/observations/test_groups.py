@@ -269,6 +269,13 @@ def test_file_gives_the_groups_back(tmp_path: Path, axes: list[ObservationGroupA
     assert found.to_ecsv() == groups.to_ecsv()
 
 
+def test_equal_values_of_different_types_have_their_own_text() -> None:
+    whole, real = (ObservationGroups([ObservationGroupAxis("N", values=values)]) for values in ((1, 2), (1.0, 2.0)))
+    assert whole == real
+    assert "datatype: int64}\n# meta" in whole.to_ecsv()
+    assert "datatype: float64}\n# meta" in real.to_ecsv()
+
+
 def test_read_file_of_2015(tmp_path: Path) -> None:
     for groups in (ObservationGroups.default(), ObservationGroups.test()):
         table = groups.table

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import AltAz, EarthLocation, SkyCoord
 from astropy.time import Time
 
+from gpucube.observations import earth
 from gpucube.observations.earth import bundled_earth_orientation
 from gpucube.observations.horizon import Horizon
 
@@ -51,6 +54,16 @@ def test_a_whole_night() -> None:
         exact = Horizon.at(reference, time, NAMIBIA)
         at_once = exact.matrices(np.array([time]))[0] @ exact.apparent(SKY.ra.rad, SKY.dec.rad).T
         np.testing.assert_allclose(turned, at_once, atol=0.5 * ARCSEC)
+
+
+def test_without_the_tables_as_they_are_today(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """They are read by astropy then, inside of what keeps threads apart: it must not wait for itself."""
+    reference = Time("2004-03-26T20:00:00", scale="tt")
+    expected = Horizon.at(reference, 60.0, NAMIBIA).matrices(np.zeros(1))
+    monkeypatch.setattr(earth.iers, "IERS_A_FILE", str(tmp_path / "missing"))
+    earth.earth_table.cache_clear()
+    np.testing.assert_allclose(Horizon.at(reference, 60.0, NAMIBIA).matrices(np.zeros(1)), expected, atol=1e-15)
+    earth.earth_table.cache_clear()
 
 
 def test_matrices_are_orthogonal() -> None:

@@ -9,6 +9,7 @@ FUNCTIONS: dict[tuple[str, str], str] = {
     ("numpy", "random_bits"): "gpucube.arrays.native.philox_numpy",
     ("cupy", "random_bits"): "gpucube.arrays.native.philox_cupy",
     ("cupy", "background_events"): "gpucube.arrays.native.sampling_cupy",
+    ("numpy", "between_rotations"): "gpucube.arrays.native.fov_numpy",
     ("numpy", "bin_counts"): "gpucube.arrays.native.histogram_numpy",
     ("cupy", "bin_counts"): "gpucube.arrays.native.histogram_cupy",
 }

@@ -10,6 +10,7 @@ import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -90,9 +91,17 @@ def _fit(thresholds: np.ndarray, kind: str, dtype: type) -> _Axis:
     return _Axis(thresholds, kind, float(scale), float(offset), float(tolerance))
 
 
-def _axes(thresholds: list[np.ndarray], n_cells: int) -> tuple[list[_Axis], type]:
-    """Find the arithmetic for all axes, and its dtype: float32, twice as fast, unless float64 does more."""
-    single, double = ([_axis(values, dtype) for values in thresholds] for dtype in (np.float32, np.float64))
+# Cubes of many groups and blocks have the same edges.
+@lru_cache(maxsize=64)
+def _axis_of(edges: bytes, dtype: str) -> tuple[_Axis, _Axis]:
+    """Arithmetic in float32 and in float64 for edges and a dtype of coordinates."""
+    thresholds = _thresholds(np.frombuffer(edges), np.dtype(dtype))
+    return _axis(thresholds, np.float32), _axis(thresholds, np.float64)
+
+
+def _axes(both: list[tuple[_Axis, _Axis]], n_cells: int) -> tuple[list[_Axis], type]:
+    """Choose the arithmetic for all axes, and its dtype: float32, twice as fast, unless float64 does more."""
+    single, double = ([axis[i] for axis in both] for i in (0, 1))
     # Flat bins are sums of floats, which have to be exact.
     fits = n_cells < 1 / np.finfo(np.float32).eps
     if fits and all(one.kind == two.kind or two.kind == "search" for one, two in zip(single, double, strict=True)):
@@ -119,11 +128,11 @@ def bin_counts(
     ndarray of int64, shape (n_bins_1, n_bins_2, ...)
         Counts; they do not depend on the number of threads.
     """
-    thresholds = [_thresholds(e, c.dtype.newbyteorder("=")) for c, e in zip(coordinates, edges, strict=True)]
+    both = [_axis_of(e.tobytes(), c.dtype.newbyteorder("=").str) for c, e in zip(coordinates, edges, strict=True)]
     # A bin more at each end catches what is outside and NaN, so that no event has to be taken out.
-    shape = tuple(values.size + 1 for values in thresholds)
+    shape = tuple(axis.thresholds.size + 1 for axis, _ in both)
     n_cells, n_events = math.prod(shape), coordinates[0].shape[0]
-    axes, dtype = _axes(thresholds, n_cells)
+    axes, dtype = _axes(both, n_cells)
     if threads is None:
         threads = max(1, min(_cores(), n_events // EVENTS_PER_THREAD, n_events // n_cells))
 
