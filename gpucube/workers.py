@@ -1,4 +1,4 @@
-"""Workers: processes that end with the program that started them, and those of a Dask cluster."""
+"""Workers: processes that end with the program that started them, those of a Dask cluster, and threads of BLAS."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from multiprocessing.synchronize import Event as EventType
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from gpucube.errors import GpucubeError
 
-__all__ = ["Workers", "dask_workers", "local_workers", "process_pool"]
+__all__ = ["Workers", "dask_workers", "local_workers", "one_blas_thread", "process_pool"]
 
 WATCH_INTERVAL = 2.0  # s
 CONNECT_TIMEOUT = 10.0  # s
@@ -107,6 +109,21 @@ def dask_workers(address: str) -> Iterator[Workers]:
 
 
 @contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let products of matrices run in one thread, in a ``with`` statement.
+
+    Where many small ones alternate with other work, more threads mostly wait for each other, at full load.
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+@contextmanager
 def process_pool(workers: int) -> Iterator[Executor]:
     """Start worker processes for a ``with`` statement.
 
@@ -174,6 +191,9 @@ def _unless_stopped(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
 def _begin(parent: int, stopped: EventType) -> None:
     _stopped[:] = [stopped]
+    # Each has a core, and no more.
+    importlib.import_module("numpy")
+    threadpool_limits(limits=1, user_api="blas")
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 

@@ -43,7 +43,7 @@ from gpucube.pipeline.regression import conditions_or_errors, fit_groups, fit_ob
 from gpucube.pipeline.select import Selection, open_mask, select_observations
 from gpucube.pipeline.settings import FITTED, REGRESSION, SMOOTH, Settings
 from gpucube.regression.model import REGRESSION_FILE, RegressionModel
-from gpucube.workers import Workers, dask_workers, local_workers
+from gpucube.workers import Workers, dask_workers, local_workers, one_blas_thread
 
 __all__ = ["Summary", "make_models"]
 
@@ -221,7 +221,7 @@ class _Run:
             self._fits = self._fit(waiting, workers)
         # One stream of blocks for all groups, so that readers do not pause between them; nor do they for the disk.
         n_writers = min(workers.number(), MOST_WRITERS)
-        with ThreadPoolExecutor(n_writers) as writers:
+        with one_blas_thread(), ThreadPoolExecutor(n_writers) as writers:
             for group_id, rows in in_order(self._write, self._models(waiting, workers), writers, lambda: n_writers):
                 self._keep(group_id, rows)
         used = {row.group_id for row in self.rows if row.status == "used"}
