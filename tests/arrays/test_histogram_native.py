@@ -372,19 +372,21 @@ def count_emulated(module: Any, kernel: str, coordinates: tuple[Array, ...], edg
 KERNELS = ["count_direct", "count_words", "count_halves"]
 
 
+# No method: where processes share tests, Hypothesis has taken the instances of a class for one test of many runners.
+@pytest.mark.parametrize("kernel", KERNELS)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(problem=problems(max_axes=3))
+def test_cuda_on_cpu_equals_numpy_exactly(
+    emulated: Any, kernel: str, problem: tuple[tuple[Array, ...], tuple[Array, ...]]
+) -> None:
+    coordinates, edges = problem
+    n_cells = np.prod([values.size - 1 for values in edges])
+    if coordinates[0].size and n_cells <= 20_000:
+        assert_exact(lambda c, e: count_emulated(emulated, kernel, c, e), coordinates, edges)
+
+
 class TestCudaOnCpu:
     """``histogram.cu`` and its launcher, with every thread of the GPU a thread of the CPU."""
-
-    @pytest.mark.parametrize("kernel", KERNELS)
-    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(problem=problems(max_axes=3))
-    def test_equals_numpy_exactly(
-        self, emulated: Any, kernel: str, problem: tuple[tuple[Array, ...], tuple[Array, ...]]
-    ) -> None:
-        coordinates, edges = problem
-        n_cells = np.prod([values.size - 1 for values in edges])
-        if coordinates[0].size and n_cells <= 20_000:
-            assert_exact(lambda c, e: count_emulated(emulated, kernel, c, e), coordinates, edges)
 
     @pytest.mark.parametrize("kernel", ["count_direct", "count_halves"])
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
