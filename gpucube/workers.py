@@ -191,7 +191,7 @@ def _unless_stopped(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
 def _begin(parent: int, stopped: EventType) -> None:
     _stopped[:] = [stopped]
-    # Each has a core, and no more.
+    # Each has a core, and no more. Only threads of libraries that are loaded can be limited.
     importlib.import_module("numpy")
     threadpool_limits(limits=1, user_api="blas")
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()

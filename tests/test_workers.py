@@ -11,7 +11,7 @@ from gpucube.synthetic import make_test_dataset
 from gpucube.workers import one_blas_thread, process_pool
 
 
-def blas_threads(_: object = None) -> set[int]:
+def blas_threads() -> set[int]:
     np.ones((2, 2)) @ np.ones((2, 2))
     return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
