@@ -126,6 +126,11 @@ def bin_counts(coordinates: tuple[Array, ...], edges: tuple[Array, ...]) -> Arra
     -------
     array of int64, shape (n_bins_1, n_bins_2, ...)
         Counts.
+
+    Notes
+    -----
+    CuPy's own kernels take float32 values below 1.2e-38 for zeros, those that convert them to float64 included: with
+    this portable function, not with `histogramdd`, such a value beside an edge at or near 0 may be in the wrong bin.
     """
     xp = array_namespace(*coordinates)
     shape = tuple(values.shape[0] - 1 for values in edges)

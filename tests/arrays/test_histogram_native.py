@@ -197,15 +197,16 @@ class TestNumpy:
             assert axis.tolerance < 2e-4  # share of events that have to be repaired
 
 
-# What nvcc gives the kernel, on the CPU: threads of a block are threads, blocks run one after another.
+# What NVRTC gives the kernel, on the CPU: threads of a block are threads, blocks run one after another, and operations
+# on floats flush.
 CUDA_ON_CPU = r"""
 #include <atomic>
 #include <barrier>
 #include <cmath>
-#include <cstring>
 #include <string>
 #include <thread>
 #include <vector>
+#include "flushing.h"
 #define __device__
 #define __global__
 #define __shared__
@@ -225,8 +226,7 @@ template <class T> T atomicMax(T* p, T x)
     while (old < x && !__atomic_compare_exchange_n(p, &old, x, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
     return old;
 }
-static unsigned __float_as_uint(float x) { unsigned bits; memcpy(&bits, &x, 4); return bits; }
-static float __uint_as_float(unsigned bits) { float x; memcpy(&x, &bits, 4); return x; }
+#define float Flushing
 #include "histogram.cu"
 unsigned shared[232448 / 4];
 
@@ -249,14 +249,14 @@ extern "C" int launch(const char* name, unsigned grid, unsigned block, unsigned 
             threads.emplace_back([&, t] {
                 threadIdx.x = t;
                 blockIdx.x = b;
-                if (kernel == "prepare") prepare(A(Axes, 0), A(Finder*, 1), A(VALUE*, 2));
+                if (kernel == "prepare") prepare(A(Axes, 0), A(Finder*, 1), A(Rank*, 2));
                 if (kernel == "count_direct")
-                    count_direct(A(Axes, 0), A(int64, 1), A(Finder*, 2), A(VALUE*, 3), A(counts*, 4));
+                    count_direct(A(Axes, 0), A(int64, 1), A(Finder*, 2), A(Rank*, 3), A(counts*, 4));
                 if (kernel == "count_words")
-                    count_words(A(Axes, 0), A(int64, 1), A(Finder*, 2), A(VALUE*, 3), A(counts*, 4), A(int, 5),
+                    count_words(A(Axes, 0), A(int64, 1), A(Finder*, 2), A(Rank*, 3), A(counts*, 4), A(int, 5),
                                 A(int, 6));
                 if (kernel == "count_halves")
-                    count_halves(A(Axes, 0), A(int64, 1), A(Finder*, 2), A(VALUE*, 3), A(counts*, 4), A(int, 5));
+                    count_halves(A(Axes, 0), A(int64, 1), A(Finder*, 2), A(Rank*, 3), A(counts*, 4), A(int, 5));
             });
         for (auto& thread : threads) thread.join();
     }
@@ -323,7 +323,8 @@ class EmulatedModule:
         path.with_suffix(".cpp").write_text(CUDA_ON_CPU)
         # No contraction: nvcc contracts, so the kernel says fmaf where it means it.
         flags = ["-std=c++20", "-O2", "-ffp-contract=off", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused"]
-        command = ["g++", *flags, "-shared", "-fPIC", "-pthread", f"-I{CUDA_SOURCE.parent}", *self.options]
+        command = ["g++", *flags, "-shared", "-fPIC", "-pthread", f"-I{CUDA_SOURCE.parent}"]
+        command += [f"-I{Path(__file__).parent}", *self.options]
         subprocess.run([*command, "-o", path.with_suffix(".so"), path.with_suffix(".cpp")], check=True)
         return ctypes.CDLL(str(path.with_suffix(".so")))
 
@@ -393,6 +394,18 @@ class TestCudaOnCpu:
     def test_field_of_view(self, emulated: Any, kernel: str, dtype: type) -> None:
         events = field_of_view(30_000, dtype)
         assert_exact(lambda c, e: count_emulated(emulated, kernel, c, e), events, CUBE_EDGES)
+
+    @pytest.mark.parametrize("mixed", [False, True])
+    @pytest.mark.parametrize("center", [0, 1, -3, 2**23, -(2**23)])
+    def test_subnormal_floats_are_not_taken_for_zeros(self, emulated: Any, center: int, mixed: bool) -> None:
+        # In steps of the smallest float: edges on and between floats, the first or the last at the center.
+        steps = np.arange(center - 7, center + 8)
+        values = np.concatenate([steps * 2.0**-149, [-0.0, np.nan, -np.nan, np.inf, -np.inf, 1.0]]).astype(np.float32)
+        for edges in (center + np.array([0, 1, 2.5, 2.75, 4]), center - np.array([3.3, 2, 0.5, 0])):
+            coordinates, axes = (values,), (edges * 2.0**-149,)
+            if mixed:
+                coordinates, axes = (values, np.zeros(values.size)), (*axes, np.array([0.0, 1.0]))
+            assert_exact(lambda c, e: count_emulated(emulated, "count_direct", c, e), coordinates, axes)
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     @pytest.mark.parametrize("step", [0, 2])

@@ -26,7 +26,10 @@ SOURCES = {
 }
 KERNELS = {"histogram": 4, "philox": 1, "sampling": 2}
 
-Compile = Callable[[str, tuple[str, ...]], bytes]
+# CuPy adds this to the options of every launcher.
+FLUSH = "-ftz=true"
+
+Compile = Callable[..., bytes]
 
 
 def _library() -> ctypes.CDLL | None:
@@ -45,7 +48,7 @@ def _library() -> ctypes.CDLL | None:
 
 @pytest.fixture(scope="module")
 def nvrtc() -> Compile:
-    """Compiler in this process: source and options in, machine code out."""
+    """Compiler in this process: source and options in, machine code or PTX out."""
     library = _library()
     if library is None:
         pytest.skip("needs NVRTC (package nvidia-cuda-nvrtc)")
@@ -58,18 +61,18 @@ def nvrtc() -> Compile:
             library.nvrtcGetProgramLog(program, log)
             pytest.fail(log.value.decode())
 
-    def compile(source: str, options: tuple[str, ...]) -> bytes:
+    def compile(source: str, options: tuple[str, ...], result: str = "CUBIN") -> bytes:
         program = ctypes.c_void_p()
         assert library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None) == 0
-        arguments = [option.encode() for option in (*options, "--gpu-architecture=sm_90")]
+        arguments = [option.encode() for option in (*options, FLUSH, "--gpu-architecture=sm_90")]
         check(
             library.nvrtcCompileProgram(program, len(arguments), (ctypes.c_char_p * len(arguments))(*arguments)),
             program,
         )
         size = ctypes.c_size_t()
-        check(library.nvrtcGetCUBINSize(program, ctypes.byref(size)), program)
+        check(getattr(library, f"nvrtcGet{result}Size")(program, ctypes.byref(size)), program)
         binary = ctypes.create_string_buffer(size.value)
-        check(library.nvrtcGetCUBIN(program, binary), program)
+        check(getattr(library, f"nvrtcGet{result}")(program, binary), program)
         library.nvrtcDestroyProgram(ctypes.byref(program))
         return binary.raw
 
@@ -81,6 +84,15 @@ def test_nvrtc_compiles(nvrtc: Compile, name: str) -> None:
     assert nvrtc(*SOURCES[name])[:4] == b"\x7fELF"
 
 
+@pytest.mark.parametrize("value", ["float", "double"])
+def test_floats_are_widened_without_flushing(nvrtc: Compile, value: str) -> None:
+    """What is emulated on the CPU has one instruction that NVRTC does not choose."""
+    ptx = nvrtc(*SOURCES[f"histogram-3-{value}"], result="PTX").decode()
+    assert ".ftz.f32" in ptx  # the option is in force
+    assert "cvt.f64.f32" in ptx
+    assert "cvt.ftz.f64.f32" not in ptx
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_nvcc_compiles_without_spills(name: str, tmp_path: Path) -> None:
     if not shutil.which("nvcc"):
@@ -88,7 +100,7 @@ def test_nvcc_compiles_without_spills(name: str, tmp_path: Path) -> None:
     source, options = SOURCES[name]
     path = tmp_path / "kernel.cu"
     path.write_text(source, encoding="utf-8")
-    command = ["nvcc", "-arch=sm_90", "-Xptxas", "-v", "-Werror", "all-warnings", *options]
+    command = ["nvcc", "-arch=sm_90", "-Xptxas", "-v", "-Werror", "all-warnings", FLUSH, *options]
     command += ["-cubin", "-o", str(tmp_path / "kernel.cubin"), str(path)]
     report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     spills = [line for line in report.splitlines() if "spill" in line]

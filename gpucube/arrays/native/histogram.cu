@@ -4,6 +4,11 @@
 // C++ and run it on the CPU. VALUE is the type in which coordinates are compared with edges: double as soon
 // as one axis is double. Thresholds (see below) make the comparison exact in either type.
 //
+// CuPy appends -ftz=true to the options of NVRTC, which no option of ours undoes: operations on floats, comparisons
+// and conversions among them, take subnormal floats for zeros and return zeros for them. Loads, copies, integers and
+// doubles are exact. So values are compared with edges by their ranks (see below), which are integers; the guess of
+// a bin may flush, because that too preserves order.
+//
 // Cost per event with three float axes: 12 bytes read, once and streaming, and one atomic. A GPU that reads
 // 4 TB/s needs 3 ms for 1e9 events, so the atomics must not need more:
 //   - the cube of 20 x 60 x 60 bins would take 562 KiB as 64-bit counters: those live in L2, which does
@@ -59,22 +64,58 @@ struct Finder {
 
 extern __shared__ unsigned shared[];
 
-DEVICE VALUE next_after(VALUE x, VALUE towards)
+#ifdef __CUDACC__  // on the CPU the tests bring their own
+// The conversion that C++ would do, in an instruction that never flushes.
+DEVICE double widened(float x)
 {
-    return sizeof(VALUE) == 8 ? (VALUE)nextafter((double)x, (double)towards)
-                              : (VALUE)nextafterf((float)x, (float)towards);
+    double wide;
+    asm("cvt.f64.f32 %0, %1;" : "=d"(wide) : "f"(x));
+    return wide;
+}
+#endif
+
+template <class Value>
+struct Bits;
+
+template <>
+struct Bits<float> {
+    typedef int Integer;
+    static DEVICE_MEMBER int of(float x) { return __float_as_int(x); }
+    static DEVICE_MEMBER float number(int bits) { return __int_as_float(bits); }
+};
+
+template <>
+struct Bits<double> {
+    typedef int64 Integer;
+    static DEVICE_MEMBER int64 of(double x) { return __double_as_longlong(x); }
+    static DEVICE_MEMBER double number(int64 bits) { return __longlong_as_double(bits); }
+};
+
+typedef Bits<VALUE>::Integer Rank;
+
+// Sign and magnitude to two's complement, and back.
+DEVICE Rank complement(Rank bits)
+{
+    const Rank lowest = (Rank)(1ull << (8 * sizeof(Rank) - 1));
+    return bits < 0 ? lowest - bits : bits;
 }
 
-// Smallest VALUE that is not below an edge, or above the last edge, whose bin is closed.
-DEVICE VALUE threshold(double edge, bool last)
+// All VALUEs in order: 0 for both zeros, 1 for the smallest above, and so on to infinity and NaN, right above it.
+DEVICE Rank rank(VALUE x) { return complement(Bits<VALUE>::of(x)); }
+DEVICE VALUE number(Rank place) { return Bits<VALUE>::number(complement(place)); }
+
+// Rank of the smallest VALUE that is not below an edge, or above the last edge, whose bin is closed.
+DEVICE Rank threshold(double edge, bool last)
 {
-    const VALUE infinity = -log2f(0.0f);
-    VALUE rounded = (VALUE)edge;
-    if ((double)rounded < edge)
-        return next_after(rounded, infinity);
-    if (last && (double)rounded == edge)  // nothing reaches NaN: right above infinity
-        return rounded == infinity ? (VALUE)log2f(-1.0f) : next_after(rounded, infinity);
-    return rounded;
+    if (sizeof(VALUE) == 8)
+        return rank((VALUE)edge) + last;
+    if (fabs(edge) < 1.1754943508222875e-38) {  // below 2^-126 a conversion would flush; ranks are steps of 2^-149
+        const double steps = edge / 1.401298464324817e-45;
+        return (Rank)ceil(steps) + (last && ceil(steps) == steps);
+    }
+    const float rounded = (float)edge;
+    const double at = widened(rounded);
+    return rank((VALUE)rounded) + (at < edge || (last && at == edge));
 }
 
 DEVICE float scaled(VALUE x, int kind) { return kind == LOG ? log2f((float)x) : (float)x; }
@@ -84,9 +125,9 @@ DEVICE float position(VALUE x, const Finder& finder)
     return fmaf(scaled(x, finder.kind), finder.scale, finder.offset);
 }
 
-DEVICE Finder fit(const VALUE* thresholds, int64 bins, int kind)
+DEVICE Finder fit(const Rank* thresholds, int64 bins, int kind)
 {
-    const float first = scaled(thresholds[0], kind), last = scaled(thresholds[bins], kind);
+    const float first = scaled(number(thresholds[0]), kind), last = scaled(number(thresholds[bins]), kind);
     const float scale = (float)bins / (last - first);
     // Explicit fmaf, here and in position, so that every compilation of these lines rounds alike.
     Finder finder = {scale, fmaf(-first, scale, 0.5f), 0.0f, kind};
@@ -94,22 +135,23 @@ DEVICE Finder fit(const VALUE* thresholds, int64 bins, int kind)
 }
 
 // How far from its half-integer the position of a threshold is, or of the largest value below it. Conversion,
-// multiplication and addition preserve order: positions further from a half-integer than the worst of these are on
-// the right side of it. log2f has errors of one unit in the last place; 64 are allowed for.
-DEVICE float misfit(const VALUE* thresholds, int64 bins, int64 i, const Finder& finder)
+// multiplication and addition preserve order, and so does flushing: positions further from a half-integer than the
+// worst of these are on the right side of it. log2f has errors of one unit in the last place; 64 are allowed for.
+DEVICE float misfit(const Rank* thresholds, int64 bins, int64 i, const Finder& finder)
 {
-    const float at = position(thresholds[i], finder) - ((float)i + 0.5f);
-    const float below = position(next_after(thresholds[i], (VALUE)log2f(0.0f)), finder) - ((float)i + 0.5f);
+    const float at = position(number(thresholds[i]), finder) - ((float)i + 0.5f);
+    const float below = position(number(thresholds[i] - 1), finder) - ((float)i + 0.5f);
     float slack = 0.0f;
     if (finder.kind == LOG) {
-        const float first = fabsf(scaled(thresholds[0], LOG)), last = fabsf(scaled(thresholds[bins], LOG));
+        const float first = fabsf(scaled(number(thresholds[0]), LOG));
+        const float last = fabsf(scaled(number(thresholds[bins]), LOG));
         slack = 64 * 1.2e-7f * finder.scale * (first > last ? first : last);
     }
     return (fabsf(at) > fabsf(below) ? fabsf(at) : fabsf(below)) + slack + 0.0f * (at + below);  // NaN if one is
 }
 
 // One block per axis; shared memory for two words.
-extern "C" __global__ void prepare(Axes axes, Finder* finders, VALUE* thresholds)
+extern "C" __global__ void prepare(Axes axes, Finder* finders, Rank* thresholds)
 {
     for (unsigned a = 0; a < blockIdx.x; ++a)
         thresholds += axes.axis[a].bins + 1;
@@ -142,12 +184,13 @@ extern "C" __global__ void prepare(Axes axes, Finder* finders, VALUE* thresholds
 
 // Number of thresholds not above x: 0 for NaN. Even axes come here for values close to an edge only, so
 // thresholds stay in L1.
-DEVICE int search(VALUE x, const VALUE* thresholds, int bins)
+DEVICE int search(VALUE x, const Rank* thresholds, int bins)
 {
-    int low = 0, high = bins + 1;
+    const Rank own = rank(x);
+    int low = 0, high = x == x ? bins + 1 : 0;
     while (low < high) {
         const int middle = low + (high - low) / 2;
-        if (x >= thresholds[middle])
+        if (own >= thresholds[middle])
             low = middle + 1;
         else
             high = middle;
@@ -155,7 +198,7 @@ DEVICE int search(VALUE x, const VALUE* thresholds, int bins)
     return low;
 }
 
-DEVICE int find(VALUE x, const Finder& finder, const VALUE* thresholds, int bins)
+DEVICE int find(VALUE x, const Finder& finder, const Rank* thresholds, int bins)
 {
     if (finder.kind != SEARCH) {
         const float place = fminf(fmaxf(position(x, finder), 0.0f), (float)(bins + 1));  // fmaxf(NaN, 0) is 0
@@ -172,15 +215,15 @@ DEVICE VALUE load(const Axis& axis, int64 i)
 {
     // Streaming loads leave L2 to the cube.
     if (sizeof(VALUE) == 8 && !axis.wide)
-        return (VALUE)__ldcs((const float*)axis.values + i * axis.stride);
+        return (VALUE)widened(__ldcs((const float*)axis.values + i * axis.stride));
     return __ldcs((const VALUE*)axis.values + i * axis.stride);
 }
 
 template <class Counter>
-DEVICE void count(const Axes& axes, int64 n_events, const Finder* finders, const VALUE* thresholds, Counter& counter)
+DEVICE void count(const Axes& axes, int64 n_events, const Finder* finders, const Rank* thresholds, Counter& counter)
 {
     Finder finder[AXES];
-    const VALUE* own[AXES];
+    const Rank* own[AXES];
 #pragma unroll
     for (int a = 0; a < AXES; ++a) {
         finder[a] = finders[a];
@@ -275,7 +318,7 @@ struct Halves {
 };
 
 template <class Counter>
-DEVICE void count_shared(const Axes& axes, int64 n_events, const Finder* finders, const VALUE* thresholds, counts* cube,
+DEVICE void count_shared(const Axes& axes, int64 n_events, const Finder* finders, const Rank* thresholds, counts* cube,
                          int cells, int n_words, Counter counter)
 {
     for (int i = threadIdx.x; i < n_words; i += blockDim.x)
@@ -289,14 +332,14 @@ DEVICE void count_shared(const Axes& axes, int64 n_events, const Finder* finders
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-    count_direct(Axes axes, int64 n_events, const Finder* finders, const VALUE* thresholds, counts* cube)
+    count_direct(Axes axes, int64 n_events, const Finder* finders, const Rank* thresholds, counts* cube)
 {
     Direct counter = {cube};
     count(axes, n_events, finders, thresholds, counter);
 }
 
 extern "C" __global__ void __launch_bounds__(1024)
-    count_words(Axes axes, int64 n_events, const Finder* finders, const VALUE* thresholds, counts* cube, int cells,
+    count_words(Axes axes, int64 n_events, const Finder* finders, const Rank* thresholds, counts* cube, int cells,
                 int copies)
 {
     Words counter = {copies};
@@ -304,7 +347,7 @@ extern "C" __global__ void __launch_bounds__(1024)
 }
 
 extern "C" __global__ void __launch_bounds__(1024)
-    count_halves(Axes axes, int64 n_events, const Finder* finders, const VALUE* thresholds, counts* cube, int cells)
+    count_halves(Axes axes, int64 n_events, const Finder* finders, const Rank* thresholds, counts* cube, int cells)
 {
     const int n_words = (cells + 1) / 2;
     Halves counter = {cube, n_words};

@@ -122,7 +122,7 @@ def _count(coordinates: tuple[Any, ...], edges: tuple[Any, ...], cube: Any, laun
         axis["edges"], axis["bins"] = axis_edges.data.ptr, axis_edges.size - 1
     value = "double" if axes["axis"]["wide"].any() else "float"
     finders = cupy.empty(FINDER_BYTES * len(edges), dtype=cupy.uint8)
-    thresholds = cupy.empty(sum(values.size for values in edges), dtype=np.float64 if value == "double" else np.float32)
+    thresholds = cupy.empty(sum(values.size for values in edges), dtype=np.int64 if value == "double" else np.int32)
     module = _module(len(edges), value)
     module.get_function("prepare")((len(edges),), (256,), (axes, finders, thresholds), shared_mem=8)
 
