@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from numpydoc.docscrape import ClassDoc
-from numpydoc.validate import validate
+
+docscrape = pytest.importorskip("numpydoc.docscrape")
+validation = pytest.importorskip("numpydoc.validate")
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["numpydoc_validation"]
@@ -50,7 +51,7 @@ def has_docstring(value: object) -> bool:
 
 def undocumented_fields(kind: type) -> list[str]:
     """Fields of a dataclass that stand neither under Parameters nor under Attributes."""
-    doc = ClassDoc(kind)
+    doc = docscrape.ClassDoc(kind)
     entries = [name for section in ("Parameters", "Attributes") for name, _, _ in doc[section]]
     documented = {name.strip() for entry in entries for name in entry.split(",")}
     return [field.name for field in dataclasses.fields(kind) if field.init and field.name not in documented]
@@ -58,7 +59,7 @@ def undocumented_fields(kind: type) -> list[str]:
 
 def faults(dotted: str) -> list[str]:
     skipped = set(SETTINGS["checks"]) - {"all"}
-    found = [f"{code} {text}" for code, text in validate(dotted)["errors"] if code not in skipped]
+    found = [f"{code} {text}" for code, text in validation.validate(dotted)["errors"] if code not in skipped]
     module, _, name = dotted.rpartition(".")
     kind = getattr(importlib.import_module(module), name, None) if module in MODULES else None
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib.image
 import numpy as np
 import pytest
 
@@ -22,6 +21,8 @@ from gpucube.cubes.cube import Cube
 from gpucube.cubes.fits import read_background_model, write_table
 from gpucube.errors import OptionError, OutputError
 from gpucube.plots import plot_model
+
+matplotlib_image = pytest.importorskip("matplotlib.image")
 
 NUMPY = get_backend("numpy")
 NAMES = ["a_images.png", "a_spectra.png"]
@@ -56,7 +57,7 @@ def assert_pictures(paths: list[Path], folder: Path) -> None:
 
 def colors(path: Path) -> np.ndarray:
     """Red, green and blue of each pixel as one number."""
-    return (matplotlib.image.imread(path)[:, :, :3] * 255).round().astype(int) @ [65536, 256, 1]
+    return (matplotlib_image.imread(path)[:, :, :3] * 255).round().astype(int) @ [65536, 256, 1]
 
 
 def dominant_colors(path: Path) -> set[int]:

@@ -14,9 +14,6 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from gammapy import data as gammapy_data
-from gammapy.makers.utils import make_map_background_irf
-from gammapy.maps import MapAxis, WcsGeom
 
 from gpucube.attach import AttachSettings, attach_models
 from gpucube.attach.dl3 import file_bytes, split
@@ -71,6 +68,7 @@ def edit_index(folder: Path, change: Callable[[Table], object]) -> None:
 
 def in_gammapy(folder: Path, caplog: pytest.LogCaptureFixture) -> list:
     """Observations as Gammapy reads them, without a warning."""
+    gammapy_data = pytest.importorskip("gammapy.data")
     caplog.clear()
     with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
         warnings.simplefilter("error")
@@ -81,11 +79,12 @@ def in_gammapy(folder: Path, caplog: pytest.LogCaptureFixture) -> list:
 
 
 def prediction(observation: object) -> np.ndarray:
-    axis = MapAxis.from_energy_bounds(0.4 * u.TeV, 10 * u.TeV, 4)
-    geom = WcsGeom.create(
+    maps, makers = pytest.importorskip("gammapy.maps"), pytest.importorskip("gammapy.makers.utils")
+    axis = maps.MapAxis.from_energy_bounds(0.4 * u.TeV, 10 * u.TeV, 4)
+    geom = maps.WcsGeom.create(
         skydir=observation.get_pointing_icrs(observation.tmid), width=4, binsz=0.4, proj="TAN", axes=[axis]
     )
-    return make_map_background_irf(
+    return makers.make_map_background_irf(
         pointing=observation.pointing,
         ontime=observation.observation_time_duration,
         bkg=observation.bkg,
