@@ -20,12 +20,17 @@ import math
 from operator import index as as_int
 from typing import Any
 
+import array_api_compat
+from array_api_compat import array_namespace
+
 from gpucube.arrays.dispatch import fastest
 from gpucube.arrays.elementary import cos_sin_turns, exp, expm1, log, log1p, sqrt
 
 __all__ = [
     "check_spectrum",
     "check_stream",
+    "is_nearly_flat",
+    "log_powerlaw",
     "philox_words",
     "powerlaw",
     "random_bits",
@@ -236,10 +241,49 @@ def powerlaw(
     """
     check_spectrum(index, low, high)
     u = uniform(n, key, start=start, xp=xp, device=device)
-    log_ratio = log(xp.asarray([high / low], dtype=xp.float64, device=device))
+    return xp.clip(exp(log_powerlaw(u, index, high / low)) * low, low, high)
+
+
+def log_powerlaw(u: Array, index: float, ratio: float) -> Array:
+    """Logarithms of the energies of a power-law spectrum, relative to its low end.
+
+    Parameters
+    ----------
+    u : array of float64, shape (n,)
+        Uniform random numbers in [0, 1).
+    index : float
+        Spectral index.
+    ratio : float
+        High end of the spectrum over its low end.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+        Logarithms, from 0 to that of `ratio`, but for rounding. See `powerlaw` for the method.
+    """
+    xp = array_namespace(u)
+    log_ratio = log(xp.asarray([ratio], dtype=xp.float64, device=array_api_compat.device(u)))
     g = 1.0 - index
-    log_energy = u * log_ratio if g == 0.0 else log1p(u * expm1(log_ratio * g)) * (1.0 / g)
-    return xp.clip(exp(log_energy) * low, low, high)
+    if g == 0.0:
+        return u * log_ratio
+    x = u * expm1(log_ratio * g)
+    return (log1p(x) if is_nearly_flat(index) else log(1.0 + x)) * (1.0 / g)
+
+
+def is_nearly_flat(index: float) -> bool:
+    """Whether the spectrum is so near to 1 / E that rounding 1 + x before its logarithm would cost digits of E.
+
+    Parameters
+    ----------
+    index : float
+        Spectral index.
+
+    Returns
+    -------
+    bool
+        False for most spectra: the error of the logarithm, half of the last digit of 1, is divided by 1 - index.
+    """
+    return abs(1.0 - index) < 0.5
 
 
 def check_spectrum(index: float, low: float, high: float) -> None:

@@ -13,8 +13,8 @@ import array_api_compat
 from array_api_compat import array_namespace
 
 from gpucube.arrays.dispatch import fastest
-from gpucube.arrays.elementary import exp, log
-from gpucube.arrays.random import WORDS_PER_BLOCK, check_spectrum, check_stream, powerlaw, standard_normal
+from gpucube.arrays.elementary import HALF_LN2, SQRT_2, exp, exp_between, log
+from gpucube.arrays.random import WORDS_PER_BLOCK, check_spectrum, check_stream, log_powerlaw, standard_normal, uniform
 
 __all__ = ["EventShape", "background_events", "sample_background", "width_at"]
 
@@ -121,8 +121,12 @@ def background_events(
     """
     place = {"xp": xp, "device": device}
     of_energy, of_detx, of_dety = (section + start for section in shape.sections)
-    energy = powerlaw(n, key, index=shape.index, low=shape.low, high=shape.high, start=of_energy, **place)
-    width = width_at(energy, shape.low, shape.high, shape.sigma)
+    u = uniform(n, key, start=of_energy, **place)
+    log_energy = log_powerlaw(u, shape.index, shape.high / shape.low)
+    energy = xp.clip(exp(log_energy) * shape.low, shape.low, shape.high)
+    # The middle of the range, where the width is sigma / sqrt(2), is in the middle of what `exp_between` takes.
+    relative = log_energy * _slope(shape.low, shape.high, like=u, xp=xp) - HALF_LN2
+    width = exp_between(relative) * (shape.sigma / SQRT_2)
     detx = standard_normal(n, key, start=of_detx, **place) * width + shape.center[0]
     dety = standard_normal(n, key, start=of_dety, **place) * width + shape.center[1]
     return energy, dety, detx
@@ -146,5 +150,10 @@ def width_at(energy: Array, low: float, high: float, sigma: float) -> Array:
         Widths in the unit of `sigma`.
     """
     xp = array_namespace(energy)
-    logs = log(xp.asarray([2.0, high / low], dtype=xp.float64, device=array_api_compat.device(energy)))
-    return exp(log(energy * (1.0 / low)) * (logs[0] / logs[1])) * (0.5 * sigma)
+    return exp(log(energy * (1.0 / low)) * _slope(low, high, like=energy, xp=xp)) * (0.5 * sigma)
+
+
+def _slope(low: float, high: float, *, like: Array, xp: Any) -> Array:
+    """Power of the energy with which the width grows."""
+    logs = log(xp.asarray([2.0, high / low], dtype=xp.float64, device=array_api_compat.device(like)))
+    return logs[0] / logs[1]

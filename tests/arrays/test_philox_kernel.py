@@ -38,13 +38,13 @@ static struct { unsigned x; } gridDim, blockDim, blockIdx, threadIdx;
 """
 LAUNCHER = r"""
 extern "C" void launch(unsigned first, unsigned last, unsigned grid, unsigned threads, word* out, word n, word skipped,
-                       word c0, word c1, word c2, word c3, word key0, word key1)
+                       word c0, word c1, word c2, word c3, const Keys* keys)
 {
     gridDim.x = grid;
     blockDim.x = threads;
     for (blockIdx.x = first; blockIdx.x < last; ++blockIdx.x)
         for (threadIdx.x = 0; threadIdx.x < threads; ++threadIdx.x)
-            philox_words(out, n, skipped, c0, c1, c2, c3, key0, key1);
+            philox_words(out, n, skipped, c0, c1, c2, c3, *keys);
 }
 """
 
@@ -59,16 +59,16 @@ class EmulatedKernel:
         path = self.folder / "kernel.cpp"
         path.write_text(PRELUDE + source + LAUNCHER)
         library = path.with_suffix(".so")
-        options = ["-std=c++17", "-O1", "-Wall", "-Werror", "-shared", "-fPIC"]
+        options = ["-std=c++17", "-O1", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-shared", "-fPIC"]
         subprocess.run(["g++", *options, str(path), "-o", str(library)], check=True)
         self.launch = ctypes.CDLL(str(library)).launch
-        self.launch.argtypes = [ctypes.c_uint] * 4 + [ctypes.c_void_p] + [ctypes.c_uint64] * 8
+        self.launch.argtypes = [ctypes.c_uint] * 4 + [ctypes.c_void_p] + [ctypes.c_uint64] * 6 + [ctypes.c_void_p]
         self.launch.restype = None
 
     def __call__(self, grid: tuple[int], threads: tuple[int], arguments: tuple[Any, ...]) -> None:
-        out, *numbers = arguments
+        out, *numbers, keys = arguments
         assert all(type(number) is np.uint64 for number in numbers)
-        self.launch(0, grid[0], grid[0], threads[0], out.ctypes.data, *map(int, numbers))
+        self.launch(0, grid[0], grid[0], threads[0], out.ctypes.data, *map(int, numbers), keys.ctypes.data)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,20 @@ def test_places_beyond_32_bits(philox_cupy: ModuleType) -> None:
     first = 4 * (block // threads * threads) - skipped
     launch = philox_cupy._kernel().launch
     index = block // threads
-    launch(index, index + 1, grid, threads, part.ctypes.data - 8 * first, n, skipped, 1, 0, 0, 0, *KEY)
+    launch(
+        index,
+        index + 1,
+        grid,
+        threads,
+        part.ctypes.data - 8 * first,
+        n,
+        skipped,
+        1,
+        0,
+        0,
+        0,
+        philox_cupy.round_keys(KEY).ctypes.data,
+    )
     np.testing.assert_array_equal(part, numpy_words(part.size, KEY, first + skipped))
 
 

@@ -35,26 +35,25 @@ PRELUDE = r"""
 #define __global__
 #define __constant__
 #define __forceinline__ inline
-#define __launch_bounds__(n)
+#define __launch_bounds__(...)
 static unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
 {
     return (unsigned __int128)a * b >> 64;
 }
 static double __longlong_as_double(long long bits) { double x; memcpy(&x, &bits, 8); return x; }
 static long long __double_as_longlong(double x) { long long bits; memcpy(&bits, &x, 8); return bits; }
-struct double2 { double x, y; };
-static double2 make_double2(double x, double y) { return {x, y}; }
 static struct { unsigned x; } gridDim, blockDim, blockIdx, threadIdx;
 """
 LAUNCHER = r"""
-extern "C" void launch(unsigned grid, unsigned threads, void* const* out, const word* numbers, const Shape* shape)
+extern "C" void launch(unsigned grid, unsigned threads, void* const* out, const word* numbers, const Keys* keys,
+                       const Shape* shape)
 {
     gridDim.x = grid;
     blockDim.x = threads;
     for (blockIdx.x = 0; blockIdx.x < grid; ++blockIdx.x)
         for (threadIdx.x = 0; threadIdx.x < threads; ++threadIdx.x)
             background_events((double*)out[0], (double*)out[1], (double*)out[2], numbers[0], numbers[1], numbers[2],
-                              numbers[3], numbers[4], numbers[5], numbers[6], *shape);
+                              numbers[3], numbers[4], *keys, *shape);
 }
 """
 
@@ -66,24 +65,22 @@ class EmulatedKernel:
 
     def __init__(self, source: str, name: str, options: tuple[str, ...]) -> None:
         assert f"{name}(double* energy" in source
-        assert options == ("--fmad=false",)
-        path = self.folder / "kernel.cpp"
+        assert options[0] == "--fmad=false"
+        path = self.folder / f"kernel{options[1]}.cpp"
         path.write_text(PRELUDE + source + LAUNCHER)
         library = path.with_suffix(".so")
         flags = ["-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused"]
-        subprocess.run(["g++", *flags, "-shared", "-fPIC", str(path), "-o", str(library)], check=True)
+        subprocess.run(["g++", *flags, *options[1:], "-shared", "-fPIC", str(path), "-o", str(library)], check=True)
         self.launch = ctypes.CDLL(str(library)).launch
         self.launch.restype = None
 
     def __call__(self, grid: tuple[int], threads: tuple[int], arguments: tuple[Any, ...]) -> None:
-        *out, shape = arguments[:3] + arguments[-1:]
-        assert all(type(number) is np.uint64 for number in arguments[3:-1])
-        assert shape.nbytes == 80
-        numbers = np.array(arguments[3:-1], dtype=np.uint64)
+        out, numbers, structs = arguments[:3], arguments[3:-2], arguments[-2:]
+        assert all(type(number) is np.uint64 for number in numbers)
+        assert [struct.nbytes for struct in structs] == [160, 64]
         pointers = (ctypes.c_void_p * 3)(*(values.ctypes.data for values in out))
-        self.launch(
-            grid[0], threads[0], pointers, ctypes.c_void_p(numbers.ctypes.data), ctypes.c_void_p(shape.ctypes.data)
-        )
+        parameters = (np.array(numbers, dtype=np.uint64), *structs)
+        self.launch(grid[0], threads[0], pointers, *(ctypes.c_void_p(values.ctypes.data) for values in parameters))
 
 
 @pytest.fixture(scope="module")

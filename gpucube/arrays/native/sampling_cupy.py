@@ -12,15 +12,15 @@ import numpy as np
 
 from gpucube.arrays import elementary
 from gpucube.arrays import sampling as portable
-from gpucube.arrays.random import WORDS_PER_BLOCK
+from gpucube.arrays.native.philox_cupy import round_keys
+from gpucube.arrays.random import WORDS_PER_BLOCK, is_nearly_flat
 
 __all__ = ["background_events"]
 
-THREADS = 256
+# As in the launch bounds of the kernel.
+THREADS = 128
 # Threads stride over the blocks of words, so that a launch never exceeds the grid's limits.
 MAX_GRID = 2**20
-# The portable functions round after each product; a fused product and sum would not.
-OPTIONS = ("--fmad=false",)
 
 
 def source() -> str:
@@ -29,17 +29,20 @@ def source() -> str:
         "LN2_HIGH": elementary._LN2_HIGH,
         "LN2_LOW": elementary._LN2_LOW,
         "INVERSE_LN2": float(1 / elementary._LN2),
-        "TAU": math.tau,
+        "HALF_PI": math.pi / 2,
+        "HALF_LN2": elementary.HALF_LN2,
+        "SQRT_HALF": elementary.SQRT_HALF,
     }
     series = {
         "ARTANH": elementary._ARTANH,
         "EXP": elementary._EXP,
         "COS": elementary._COS,
         "SIN": elementary._SIN,
+        "INVERSE_SQRT": elementary._INVERSE_SQRT,
     }
-    # Constant memory is an operand of an instruction; numbers in the code take an instruction each, a fifth of all.
+    # From constant memory a number is loaded by one instruction; in the code it takes two.
     constant = "static __constant__ double"
-    lines = [f"#define SQRT_HALF {math.sqrt(0.5).hex()}"]
+    lines = [f"#define LEAST_SIGNIFICAND {elementary.LEAST_SIGNIFICAND.hex()}"]
     lines += [f"{constant} {name} = {value.hex()};" for name, value in scalars.items()]
     for name, values in series.items():
         lines.append(f"{constant} {name}[] = {{{', '.join(value.hex() for value in values)}}};")
@@ -48,9 +51,16 @@ def source() -> str:
     return "\n".join([*lines, *kernels])
 
 
+def options(index: float) -> tuple[str, ...]:
+    """Options of the compiler for a spectral index."""
+    spectrum = "FLAT" if index == 1.0 else "NEARLY_FLAT" if is_nearly_flat(index) else "STEEP"
+    # The portable functions round after each product; a fused product and sum would not.
+    return "--fmad=false", f"-DSPECTRUM={spectrum}"
+
+
 @cache
-def _kernel() -> Any:
-    return cupy.RawKernel(source(), "background_events", options=OPTIONS)
+def _kernel(options: tuple[str, ...]) -> Any:
+    return cupy.RawKernel(source(), "background_events", options=options)
 
 
 def _shape(shape: portable.EventShape) -> np.ndarray:
@@ -61,14 +71,12 @@ def _shape(shape: portable.EventShape) -> np.ndarray:
     log_ratio = logs[1:]
     growth = log_ratio if g == 0.0 else elementary.expm1(log_ratio * g)
     values = (
-        float(g == 0.0),
-        growth[0],
+        growth[0] * 2.0**-53,
         0.0 if g == 0.0 else 1.0 / g,
         shape.low,
         shape.high,
-        1.0 / shape.low,
         logs[0] / logs[1],
-        0.5 * shape.sigma,
+        shape.sigma / elementary.SQRT_2,
         *shape.center,
     )
     struct = np.empty(1, dtype=[("values", np.float64, (len(values),))])
@@ -95,5 +103,6 @@ def _launch(out: tuple[Any, Any, Any], key: tuple[int, int], shape: portable.Eve
     # NumPy counts before it makes a block: the counter of the first one is 1.
     counters = [(section + start) // WORDS_PER_BLOCK + 1 for section in shape.sections]
     grid = min(-(-(skipped + n) // (WORDS_PER_BLOCK * THREADS)), MAX_GRID)
-    numbers = [np.uint64(value) for value in (n, skipped, *counters, *key)]
-    _kernel()((grid,), (THREADS,), (*out, *numbers, _shape(shape)))
+    numbers = [np.uint64(value) for value in (n, skipped, *counters)]
+    kernel = _kernel(options(shape.index))
+    kernel((grid,), (THREADS,), (*out, *numbers, round_keys(key), _shape(shape)))
