@@ -37,7 +37,7 @@ from gpucube.pipeline import Settings as ModelSettings
 from gpucube.pipeline import make_models
 from gpucube.pipeline.mask import Mask, open_bins
 
-__all__ = ["BENCHMARKS"]
+__all__ = ["observations"]
 
 DATA = "hess-dl3-dr1"
 RADIUS, DISTANCE = 0.4, 0.7  # deg
@@ -226,6 +226,3 @@ def _against_baccmod(peer: _Peer, folder: Path, data: Path, table: Table, catalo
         compare("an observation with exclusion regions, 3D", times, "make_models", "BAccMod", note=note),
         compare("exposure of an observation", times, "open_bins", "BAccMod, exposure", goal=100.0),
     ]
-
-
-BENCHMARKS = (observations,)

@@ -16,7 +16,17 @@ from benchmarks.timing import compare, interleaved
 from gpucube.arrays import histogram
 from gpucube.arrays.native import histogram_numpy
 
-__all__ = ["BENCHMARKS", "boost_histogram", "cube_edges", "fast_histogram", "field_of_view", "optional", "wrong_counts"]
+__all__ = [
+    "at_edges",
+    "boost_histogram",
+    "cpu",
+    "cube_edges",
+    "fast_histogram",
+    "field_of_view",
+    "optional",
+    "portable_memory",
+    "wrong_counts",
+]
 
 CPU_EVENTS = 10**7
 
@@ -190,6 +200,3 @@ def portable_memory(settings: Settings) -> list[Row]:
         compare(work, times, *functions, note="same counts"),
         Row(f"{work}: memory", *functions, *peaks, peaks[0] / peaks[1], goal_kind="at most", unit="MB"),
     ]
-
-
-BENCHMARKS = (cpu, at_edges, portable_memory)

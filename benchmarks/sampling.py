@@ -13,7 +13,7 @@ from benchmarks.timing import compare, interleaved
 from gpucube.arrays.backend import get_backend
 from gpucube.arrays.sampling import EventShape, background_events
 
-__all__ = ["BENCHMARKS"]
+__all__ = ["sampling", "sampling_cpu"]
 
 GPU_EVENTS = 10**9
 # The portable way holds some twenty arrays of eight bytes per event at a time.
@@ -84,6 +84,3 @@ def sampling_cpu(settings: Settings) -> list[Row]:
         np.testing.assert_allclose(np.median(np.abs(ours)), np.median(np.abs(theirs)), rtol=0.05)
     note = "the price of the same bits on every backend"
     return [compare(f"CPU: {n:.0e} synthetic events", times, *functions, note=note)]
-
-
-BENCHMARKS = (sampling, sampling_cpu)

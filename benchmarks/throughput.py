@@ -16,7 +16,7 @@ from benchmarks.timing import interleaved
 from gpucube.arrays import histogram
 from gpucube.arrays.native import histogram_numpy
 
-__all__ = ["BENCHMARKS"]
+__all__ = ["throughput_cpu", "throughput_gpu"]
 
 CPU_EVENTS = (10**4, 10**5, 10**6, 10**7)
 GPU_EVENTS = (10**5, 10**6, 10**7, 10**8, 10**9)
@@ -77,6 +77,3 @@ def throughput_gpu(settings: Settings) -> list[Row]:
         del sets, functions
         device.release()
     return rows
-
-
-BENCHMARKS = (throughput_cpu, throughput_gpu)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,7 +29,10 @@ def rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPUCUBE_GPU_BACKEND", "numpy")
 
 
-@pytest.mark.parametrize("benchmark", [*histogram_gpu.BENCHMARKS, *sampling.BENCHMARKS, *profile_gpu.BENCHMARKS])
+@pytest.mark.parametrize(
+    "benchmark",
+    [histogram_gpu.kernel, histogram_gpu.peers, sampling.sampling, sampling.sampling_cpu, profile_gpu.profile],
+)
 def test_gpu_benchmarks_rehearse(rehearsal: None, benchmark: object) -> None:
     rows = benchmark(FEW)  # type: ignore[operator]
     assert rows
@@ -38,7 +42,7 @@ def test_gpu_benchmarks_rehearse(rehearsal: None, benchmark: object) -> None:
     assert all(row.met is None for row in rows)
 
 
-@pytest.mark.parametrize("benchmark", histogram.BENCHMARKS)
+@pytest.mark.parametrize("benchmark", [histogram.cpu, histogram.at_edges, histogram.portable_memory])
 def test_cpu_benchmarks_run(benchmark: object) -> None:
     rows = benchmark(FEW)  # type: ignore[operator]
     assert any(row.ratio is not None and row.peer == "numpy.histogramdd" for row in rows)
@@ -46,7 +50,11 @@ def test_cpu_benchmarks_run(benchmark: object) -> None:
 
 
 def test_throughput_has_points_of_each_library(rehearsal: None) -> None:
-    rows = [row for benchmark in throughput.BENCHMARKS for row in benchmark(replace(FEW, events=10**4))]
+    rows = [
+        row
+        for benchmark in (throughput.throughput_cpu, throughput.throughput_gpu)
+        for row in benchmark(replace(FEW, events=10**4))
+    ]
     assert {row.ours for row in rows} >= {"gpucube, NumPy, 1 core", "numpy.histogramdd"}
     assert all(row.events and row.ours_seconds for row in rows)
 
@@ -111,9 +119,8 @@ def test_command_writes_after_each_benchmark_and_goes_on_after_a_failure(
         assert len(list(tmp_path.glob("*.json"))) == 1
         return [Row("work", "ours", "peer", 1.0, 2.0, 2.0)]
 
-    module = type("module", (), {"BENCHMARKS": (fails, works)})
-    monkeypatch.setattr(command, "import_module", lambda name: module)
-    monkeypatch.setattr(command, "MODULES", ("benchmarks.some",))
+    monkeypatch.setattr(command, "import_module", lambda name: SimpleNamespace(fails=fails, works=works))
+    monkeypatch.setattr(command, "BENCHMARKS", ("some.fails", "some.works"))
     result = CliRunner().invoke(command.main, ["--out", str(tmp_path)])
     assert result.exit_code == 1
     (path,) = tmp_path.glob("*.json")
@@ -173,4 +180,8 @@ def test_fit_of_a_regression() -> None:
     assert rows[0].ours_seconds > 0
     assert 0.05 < rows[1].ours_seconds < 2.0
     assert rows[1].met
-    assert "goal" in rows[2].note or rows[2].ours == "cupy"
+
+
+def test_fit_of_a_regression_on_a_gpu() -> None:
+    row = regression.fit_on_gpu(Settings(events=3))[0]
+    assert "goal" in row.note or row.ours == "cupy"
