@@ -408,6 +408,17 @@ class TestCudaOnCpu:
             assert_exact(lambda c, e: count_emulated(emulated, "count_direct", c, e), coordinates, axes)
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    @pytest.mark.parametrize(
+        "edges", [np.geomspace(0.1, 80, 21), np.geomspace(0.999, 1.001, 4), np.geomspace(1e-30, 1e30, 61)]
+    )
+    def test_errors_of_the_logarithm_move_nothing_across_an_edge(
+        self, emulated: Any, edges: Array, dtype: type
+    ) -> None:
+        near = edges.astype(np.float32).view(np.int32)[:, None] + np.arange(-40, 41, dtype=np.int32)
+        events = (near.view(np.float32).ravel().astype(dtype),)
+        assert_exact(lambda c, e: count_emulated(emulated, "count_direct", c, e), events, (edges,))
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     @pytest.mark.parametrize("step", [0, 2])
     def test_values_at_any_byte(self, emulated: Any, dtype: type, step: int) -> None:
         # Columns of packed records: where they begin, or how far they are apart, is no multiple of their size.
