@@ -28,11 +28,8 @@
 #ifndef VALUE
 #define VALUE float
 #endif
-// Events per thread whose loads are in flight together: 4 x 12 bytes x 1024 threads is twice what
-// 4.8 TB/s x 700 ns ask of each of 132 multiprocessors.
-#ifndef UNROLL
-#define UNROLL 4
-#endif
+// Events per thread whose loads are in flight together: 32 bytes of each axis.
+#define UNROLL (32 / (int)sizeof(VALUE))
 
 #define DEVICE static __device__ __forceinline__
 #define DEVICE_MEMBER __device__ __forceinline__
@@ -309,7 +306,7 @@ struct Halves {
     DEVICE_MEMBER void settle(unsigned round)
     {
         // 1024 threads x UNROLL events x this many rounds are at most 2^15.
-        const unsigned rounds = UNROLL >= 32 ? 1 : 32 / UNROLL;
+        const unsigned rounds = 32 / UNROLL;
         if (round % rounds == 0)
             __syncthreads();
     }

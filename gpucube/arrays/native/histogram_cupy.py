@@ -19,7 +19,7 @@ AXIS = np.dtype(
 )
 # Bytes of the struct Finder of histogram.cu.
 FINDER_BYTES = 16
-# Events per thread and turn, as in histogram.cu.
+# Events per thread and turn at least: UNROLL of histogram.cu for doubles.
 UNROLL = 4
 # Blocks per multiprocessor that are enough to hide the latency of plain atomics.
 DIRECT_BLOCKS = 8
@@ -56,7 +56,7 @@ def _choose_launch(n_cells: int, n_events: int, multiprocessors: int, shared_lim
 
 def options(n_axes: int, value: str) -> tuple[str, ...]:
     """Options of the compiler, for coordinates that are compared with edges in a type of C."""
-    return f"-DAXES={n_axes}", f"-DVALUE={value}", f"-DUNROLL={UNROLL}"
+    return f"-DAXES={n_axes}", f"-DVALUE={value}"
 
 
 @cache
