@@ -1,4 +1,4 @@
-"""Workers: processes that end with the program that started them, those of a Dask cluster, and threads of BLAS."""
+"""Workers: processes that end with their parent, a thread that reads, those of a Dask cluster; and threads of BLAS."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ MOST_OBSERVATIONS = 64
 # Bytes of event files in a block: what is made of them stays near the cores. A device wants more at once, some 2 ms of
 # launches, but while it counts one block the next is read.
 HOST_BLOCK, DEVICE_BLOCK = 2**20, 2**25
-# Blocks per worker at least, so that all of them have work until the end.
+# Blocks per worker at least, so that all of them have work until the end, or a device while others are read.
 BLOCKS_PER_WORKER = 4
 
 
@@ -94,7 +94,7 @@ def block_size(total: int, workers: int, *, on_device: bool) -> int:
         Size in bytes of the event files of a block.
     """
     largest = DEVICE_BLOCK if on_device else HOST_BLOCK
-    return min(largest, total // (BLOCKS_PER_WORKER * workers)) if workers > 1 else largest
+    return min(largest, total // (BLOCKS_PER_WORKER * workers)) if workers > 1 or on_device else largest
 
 
 def split_into_blocks(tasks: Iterable[ObservationTask], block_size: int) -> Iterator[tuple[ObservationTask, ...]]:

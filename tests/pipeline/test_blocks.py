@@ -155,6 +155,7 @@ def test_blocks_are_bounded_and_in_order(sizes: list[int], limit: int) -> None:
 def test_every_worker_has_blocks() -> None:
     assert block_size(1000, 5, on_device=False) == 50
     assert block_size(10**12, 5, on_device=False) == block_size(10**12, 1, on_device=False)
+    assert block_size(1000, 1, on_device=True) == 250
     assert block_size(10**12, 1, on_device=True) > block_size(10**12, 1, on_device=False)
 
 
