@@ -1,4 +1,4 @@
-"""Workers: processes that end with the program that started them, those of a Dask cluster, and threads of BLAS."""
+"""Workers: processes that end with their parent, a thread that reads, those of a Dask cluster; and threads of BLAS."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event as EventType
 from typing import Any
@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from gpucube.errors import GpucubeError
 
-__all__ = ["Workers", "dask_workers", "local_workers", "one_blas_thread", "process_pool"]
+__all__ = ["Workers", "dask_workers", "local_workers", "one_blas_thread", "open_workers", "process_pool"]
 
 WATCH_INTERVAL = 2.0  # s
 CONNECT_TIMEOUT = 10.0  # s
@@ -45,25 +45,68 @@ class Workers:
     count: bool = False
 
 
+def open_workers(
+    number: int, scheduler: str | None = None, executor: Executor | None = None, *, on_device: bool = False
+) -> AbstractContextManager[Workers]:
+    """Get workers for a ``with`` statement: those of an executor, of a Dask cluster, or of this machine.
+
+    Parameters
+    ----------
+    number : int
+        Number of workers of the executor, or of this machine.
+    scheduler : str, optional
+        Address of a Dask scheduler.
+    executor : concurrent.futures.Executor, optional
+        Executor, which is not shut down.
+    on_device : bool
+        Whether this process counts on a device such as a GPU.
+
+    Returns
+    -------
+    context manager
+        Of the workers.
+    """
+    if executor is not None:
+        return nullcontext(Workers(executor, lambda: number, count=True))
+    return dask_workers(scheduler) if scheduler else local_workers(number, on_device=on_device)
+
+
 @contextmanager
-def local_workers(number: int) -> Iterator[Workers]:
+def local_workers(number: int, *, on_device: bool) -> Iterator[Workers]:
     """Start processes on this machine for a ``with`` statement.
 
     Parameters
     ----------
     number : int
         Number of processes; 1 works in this one.
+    on_device : bool
+        Whether this process counts on a device such as a GPU: one process then has a thread that reads meanwhile, for
+        which there is time whenever NumPy copies, and whenever this process waits for the device.
 
     Yields
     ------
     Workers
         The workers.
     """
-    if number == 1:
+    if number > 1:
+        with process_pool(number) as executor:
+            yield Workers(executor, lambda: number)
+    elif on_device:
+        with _one_thread() as executor:
+            yield Workers(executor, lambda: 1)
+    else:
         yield Workers(None, lambda: 1)
-        return
-    with process_pool(number) as executor:
-        yield Workers(executor, lambda: number)
+
+
+@contextmanager
+def _one_thread() -> Iterator[Executor]:
+    """One thread and no more: filters of warnings, which readers change for a while, belong to the whole process."""
+    with ThreadPoolExecutor(1, "gpucube-reader") as executor:
+        try:
+            yield executor
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 @contextmanager

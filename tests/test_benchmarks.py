@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import __main__ as command
-from benchmarks import device, histogram, histogram_gpu, profile_gpu, regression, sampling, throughput
+from benchmarks import device, histogram, histogram_gpu, pipeline, profile_gpu, regression, sampling, throughput
 from benchmarks.page import write_page
 from benchmarks.table import Row, Settings, cells, environment, write_json
 from benchmarks.timing import compare, interleaved
@@ -31,7 +31,14 @@ def rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "benchmark",
-    [histogram_gpu.kernel, histogram_gpu.peers, sampling.sampling, sampling.sampling_cpu, profile_gpu.profile],
+    [
+        histogram_gpu.kernel,
+        histogram_gpu.peers,
+        sampling.sampling,
+        sampling.sampling_cpu,
+        profile_gpu.profile,
+        pipeline.plain_files,
+    ],
 )
 def test_gpu_benchmarks_rehearse(rehearsal: None, benchmark: object) -> None:
     rows = benchmark(FEW)  # type: ignore[operator]
@@ -60,13 +67,14 @@ def test_throughput_has_points_of_each_library(rehearsal: None) -> None:
 
 
 def test_without_gpu_it_is_named_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (histogram_gpu, sampling, profile_gpu):
+    for module in (histogram_gpu, sampling, profile_gpu, pipeline):
         monkeypatch.setattr(module, "open_device", lambda: "no GPU with CuPy (Error)")
     rows = [*histogram_gpu.kernel(FEW), *histogram_gpu.peers(FEW), *sampling.sampling(FEW), *profile_gpu.profile(FEW)]
-    assert len(rows) == 5
+    rows += pipeline.plain_files(FEW)
+    assert len(rows) == 6
     assert all(row.note == "missing: no GPU with CuPy (Error)" and row.ratio is None for row in rows)
     goals = [row.goal for row in rows]
-    assert goals == [4.0, 20.0, 5.0, 4.0, None]
+    assert goals == [4.0, 20.0, 5.0, 4.0, None, 1.2]
 
 
 def test_wrong_counts_are_counted() -> None:

@@ -37,7 +37,6 @@ HOST_COPIES: dict[str, tuple[int, str]] = {
     "cubes/fits.py": (1, "a cube is written to a file"),
     "pipeline/count.py": (3, "a worker sends what it counted to the main process"),
     "pipeline/fill.py": (1, "numbers of events of a group go to the ledger, once per group"),
-    "pipeline/regression.py": (1, "for how long observations count in a group, once per group"),
     "regression/fit.py": (7, "which energies have counts, the scale of the rate, and the result: once per fit"),
     "regression/model.py": (2, "a background on the host is asked for"),
     "validation/scores.py": (2, "counts and deviances of all cells are reported, once per score"),

@@ -7,11 +7,11 @@ This is the only module of the portable array layer that names array libraries, 
 from __future__ import annotations
 
 import importlib
-import itertools
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
@@ -66,13 +66,13 @@ class Backend:
         native_order = np.asarray(values, dtype=values.dtype.newbyteorder("="), order="C")
         return self.xp.asarray(native_order, dtype=dtype, device=self.device, copy=True)
 
-    def upload(self, columns: Sequence[np.ndarray]) -> list[Array]:
+    def upload(self, columns: Sequence[Sequence[np.ndarray]]) -> list[Array]:
         """Copy several host arrays to this backend's device, on a GPU with CuPy in one transfer.
 
         Parameters
         ----------
-        columns : sequence of numpy.ndarray
-            Arrays of any shape and dtype.
+        columns : sequence of sequence of numpy.ndarray
+            Parts of each array, of any byte order, which are joined along their first axis: events are copied once.
 
         Returns
         -------
@@ -81,81 +81,106 @@ class Backend:
         """
         if array_api_compat.is_cupy_namespace(self.xp):
             return _in_one_transfer(columns)
-        return [self.asarray(column) for column in columns]
+        places, _ = packed_layout(columns)
+        joined = (np.concatenate(parts, dtype=place.dtype) for parts, place in zip(columns, places, strict=True))
+        return [self.xp.asarray(values, device=self.device) for values in joined]
 
 
-def _in_one_transfer(columns: Sequence[np.ndarray]) -> list[Array]:
+def _in_one_transfer(columns: Sequence[Sequence[np.ndarray]]) -> list[Array]:
     """Copy arrays by way of page-locked memory: that is as fast as the bus, where pageable memory is half as fast."""
     cupy, cupyx = importlib.import_module("cupy"), importlib.import_module("cupyx")
-    starts, n_bytes = packed_layout(columns)
+    places, n_bytes = packed_layout(columns)
+    # From a pool with sizes that are powers of two, so that hardly any block has to wait for pages to be locked.
     staging = cupyx.empty_pinned((n_bytes,), dtype=np.uint8)
-    pack(columns, starts, staging)
+    pack(columns, places, staging)
     on_device = cupy.empty((n_bytes,), dtype=np.uint8)
     on_device.set(staging)
     # The staging memory is used again as soon as this function returns.
     cupy.cuda.get_current_stream().synchronize()
-    return unpack(on_device, columns, starts)
+    return unpack(on_device, places)
 
 
 # Arrays begin at multiples of this, as CUDA allocates them.
 ALIGNMENT = 256
 
 
-def packed_layout(columns: Sequence[np.ndarray]) -> tuple[list[int], int]:
-    """Where arrays begin in one buffer, and its size.
+class Place(NamedTuple):
+    """Where an array is in a buffer.
+
+    Attributes
+    ----------
+    start : int
+        Its first byte.
+    shape : tuple of int
+        Its shape.
+    dtype : numpy.dtype
+        Its dtype, in the byte order of this machine.
+    """
+
+    start: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def packed_layout(columns: Sequence[Sequence[np.ndarray]]) -> tuple[list[Place], int]:
+    """Where arrays are in one buffer, and its size.
 
     Parameters
     ----------
-    columns : sequence of numpy.ndarray
-        Arrays.
+    columns : sequence of sequence of numpy.ndarray
+        Parts of each array, at least one.
 
     Returns
     -------
-    starts : list of int
-        First byte of each.
+    places : list of Place
+        Where each is.
     n_bytes : int
         Size of the buffer.
     """
-    ends = list(itertools.accumulate((-(-column.nbytes // ALIGNMENT) * ALIGNMENT for column in columns), initial=0))
-    return ends[:-1], ends[-1]
+    places, start = [], 0
+    for parts in columns:
+        shape = (sum(map(len, parts)), *parts[0].shape[1:])
+        place = Place(start, shape, np.result_type(*(part.dtype for part in parts)).newbyteorder("="))
+        places.append(place)
+        start += -(-math.prod(shape) * place.dtype.itemsize // ALIGNMENT) * ALIGNMENT
+    return places, start
 
 
-def pack(columns: Sequence[np.ndarray], starts: Sequence[int], buffer: np.ndarray) -> None:
+def pack(columns: Sequence[Sequence[np.ndarray]], places: Sequence[Place], buffer: np.ndarray) -> None:
     """Write arrays to a buffer.
 
     Parameters
     ----------
-    columns : sequence of numpy.ndarray
-        Arrays.
-    starts : sequence of int
-        First byte of each.
+    columns : sequence of sequence of numpy.ndarray
+        Parts of each array.
+    places : sequence of Place
+        Where to write them.
     buffer : numpy.ndarray of uint8
-        Where to write, in the byte order of this machine.
+        Buffer.
     """
-    for place, column in zip(unpack(buffer, columns, starts), columns, strict=True):
-        place[...] = column
+    for parts, array in zip(columns, unpack(buffer, places), strict=True):
+        np.concatenate(parts, out=array)
 
 
-def unpack(buffer: Array, columns: Sequence[np.ndarray], starts: Sequence[int]) -> list[Array]:
+def unpack(buffer: Array, places: Sequence[Place]) -> list[Array]:
     """Find arrays in a buffer.
 
     Parameters
     ----------
     buffer : array of uint8
         Buffer, of NumPy or CuPy.
-    columns : sequence of numpy.ndarray
-        Arrays of the same shapes and dtypes.
-    starts : sequence of int
-        First byte of each.
+    places : sequence of Place
+        Where they are.
 
     Returns
     -------
     list of array
         Views of the buffer.
     """
+    ends = (place.start + math.prod(place.shape) * place.dtype.itemsize for place in places)
     return [
-        buffer[start : start + column.nbytes].view(column.dtype.newbyteorder("=")).reshape(column.shape)
-        for start, column in zip(starts, columns, strict=True)
+        buffer[place.start : end].view(place.dtype).reshape(place.shape)
+        for place, end in zip(places, ends, strict=True)
     ]
 
 

@@ -30,8 +30,8 @@ K5A = (
     (0, 0, 1, 0, 0),
 )
 REACH = 2  # pixels
-# Weights of points that are in memory at once, 256 KiB: they stay near the core.
-MOST_WEIGHTS = 2**15
+# Weights of points that are in memory at once: 256 KiB stay near a core; on a device it is the launches that count.
+MOST_WEIGHTS, MOST_ON_DEVICE = 2**15, 2**22
 
 
 def smoothing_passes(n_counts: int) -> int:
@@ -102,7 +102,8 @@ def smooth_variance(variance: Array, passes: int) -> Array:
     half_y, half_x = quarter.shape[1:]
     flat_columns = xp.reshape(columns[:, :half_x, :], (columns.shape[0], -1))
     result = xp.zeros((quarter.shape[0], n_y, n_x), dtype=variance.dtype, device=array_api_compat.device(variance))
-    step = max(1, MOST_WEIGHTS // (n_y * half_x * n_x))
+    most = MOST_WEIGHTS if array_api_compat.is_numpy_array(variance) else MOST_ON_DEVICE
+    step = max(1, most // (n_y * half_x * n_x))
     for first in range(0, half_y, step):
         stop = min(first + step, half_y)
         # These rows of points do not spread beyond these rows.
@@ -119,11 +120,13 @@ def smooth_variance(variance: Array, passes: int) -> Array:
 def _fold(images: Array, axis: int, *, xp: Any) -> Array:
     """First half of images along an axis, then that of their mirror images; the middle of an odd number counts once."""
     n = images.shape[axis]
-    half = (n + 1) // 2
-    place = xp.arange(n, dtype=xp.int64, device=array_api_compat.device(images))
-    mirrored = xp.where(xp.expand_dims(place, axis=tuple({0, 1, 2} - {axis})) < n // 2, xp.flip(images, axis=axis), 0.0)
-    both = xp.concat([images, mirrored])
-    return both[:, :half, :] if axis == 1 else both[:, :, :half]
+    mirrored = xp.flip(images, axis=axis)
+    if axis == 1:
+        first, second, middle = images[:, : (n + 1) // 2, :], mirrored[:, : n // 2, :], mirrored[:, : n % 2, :]
+    else:
+        first, second, middle = images[:, :, : (n + 1) // 2], mirrored[:, :, : n // 2], mirrored[:, :, : n % 2]
+    second = xp.concat([second, xp.zeros_like(middle)], axis=axis) if n % 2 else second
+    return xp.concat([first, second])
 
 
 def _unfold(images: Array, axis: int, *, xp: Any) -> Array:
@@ -160,16 +163,14 @@ def _mirrored_points(n: int, reach: int, *, like: Array, xp: Any) -> Array:
     Shape (2 * reach + 1, n, n): distance, pixel from which it counts, pixel and its images.
     """
     device = array_api_compat.device(like)
-    distance, place = (
-        xp.arange(start, stop, dtype=xp.int64, device=device) for start, stop in ((-reach, reach + 1), (0, n))
-    )
-    reached = (place[None, :] + distance[:, None]) % (2 * n)
-    pixel = xp.where(reached < n, reached, 2 * n - 1 - reached)
-    return xp.astype(pixel[:, :, None] == place, like.dtype)
+    places = _mirrored(n, reach)
+    pixel = xp.asarray([places[start : start + n] for start in range(2 * reach + 1)], dtype=xp.int64, device=device)
+    return xp.astype(pixel[:, :, None] == xp.arange(n, dtype=xp.int64, device=device), like.dtype)
 
 
 def _smooth(cube: Array, passes: int, *, xp: Any) -> Array:
-    rows, columns = (_mirrored(n, like=cube, xp=xp) for n in cube.shape[1:])
+    device = array_api_compat.device(cube)
+    rows, columns = (xp.asarray(_mirrored(n, REACH), dtype=xp.int64, device=device) for n in cube.shape[1:])
     for _ in range(passes):
         cube = _convolve_k5a(xp.take(xp.take(cube, rows, axis=1), columns, axis=2))
     return cube
@@ -184,7 +185,7 @@ def _convolve_k5a(padded: Array) -> Array:
     return (2 * square + 3 * center[:, :, 2:-2] + cross) / sum(map(sum, K5A))
 
 
-def _mirrored(n: int, *, like: Array, xp: Any) -> Array:
-    """Pixels of an axis and two more at both ends; also right for axes shorter than two pixels."""
-    position = xp.arange(-REACH, n + REACH, dtype=xp.int64, device=array_api_compat.device(like)) % (2 * n)
-    return xp.where(position < n, position, 2 * n - 1 - position)
+def _mirrored(n: int, reach: int) -> list[int]:
+    """Pixels of an axis and some more at both ends; also right for axes shorter than these."""
+    places = (place % (2 * n) for place in range(-reach, n + reach))
+    return [place if place < n else 2 * n - 1 - place for place in places]

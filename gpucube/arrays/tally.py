@@ -7,7 +7,6 @@ from functools import reduce
 from operator import and_
 from typing import Any
 
-import array_api_compat
 from array_api_compat import array_namespace
 
 __all__ = ["FATES", "event_fates", "fillable", "tally_fates"]
@@ -85,7 +84,7 @@ def event_fates(
     fates = xp.full_like(energy, FILLED, dtype=xp.int8)
     # The first reason in the order of FATES counts, so that it is written last.
     for number, reason in reversed(list(enumerate(reasons))):
-        fates = xp.where(reason, xp.asarray(number, dtype=xp.int8, device=array_api_compat.device(fates)), fates)
+        fates = xp.where(reason, number, fates)
     return fates
 
 

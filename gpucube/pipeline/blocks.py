@@ -29,12 +29,14 @@ __all__ = [
 ]
 
 Axes = tuple[Axis, ...]
+Parts = tuple[np.ndarray, ...]
 
 # Observations of a block at most: each group in it has a cube of its own while it is counted.
 MOST_OBSERVATIONS = 64
-# Bytes of event files in a block: what is made of them stays near the cores; a device wants more at once.
-HOST_BLOCK, DEVICE_BLOCK = 2**20, 2**26
-# Blocks per worker at least, so that all of them have work until the end.
+# Bytes of event files in a block: what is made of them stays near the cores. A device wants more at once, some 2 ms of
+# launches, but while it counts one block the next is read.
+HOST_BLOCK, DEVICE_BLOCK = 2**20, 2**25
+# Blocks per worker at least, so that all of them have work until the end, or a device while others are read.
 BLOCKS_PER_WORKER = 4
 
 
@@ -92,7 +94,7 @@ def block_size(total: int, workers: int, *, on_device: bool) -> int:
         Size in bytes of the event files of a block.
     """
     largest = DEVICE_BLOCK if on_device else HOST_BLOCK
-    return min(largest, total // (BLOCKS_PER_WORKER * workers)) if workers > 1 else largest
+    return min(largest, total // (BLOCKS_PER_WORKER * workers)) if workers > 1 or on_device else largest
 
 
 def split_into_blocks(tasks: Iterable[ObservationTask], block_size: int) -> Iterator[tuple[ObservationTask, ...]]:
@@ -124,7 +126,7 @@ def split_into_blocks(tasks: Iterable[ObservationTask], block_size: int) -> Iter
 
 @dataclass(frozen=True, eq=False)
 class EventBatch:
-    """Events of observations whose cubes have the same axes, in one array for each quantity, on the host.
+    """Events of observations whose cubes have the same axes, on the host: one array of each observation for a quantity.
 
     Attributes
     ----------
@@ -132,27 +134,27 @@ class EventBatch:
         Observations, as numbers within the block.
     axes : tuple of Axis
         Axes of their cubes.
-    owner : numpy.ndarray of int32, shape (n_events,)
+    owner : tuple of numpy.ndarray of int32, shape (n_events,)
         Observation of each event, as a number within `members`.
-    energy : numpy.ndarray of float32 or float64, shape (n_events,)
+    energy : tuple of numpy.ndarray of float32 or float64, shape (n_events,)
         Energies in TeV.
-    lon, lat : numpy.ndarray of float32 or float64, shape (n_events,)
+    lon, lat : tuple of numpy.ndarray of float32 or float64, shape (n_events,)
         DETX and DETY in deg; with `rotations`, RA and DEC in deg.
-    good : numpy.ndarray of bool, shape (n_events,)
+    good : tuple of numpy.ndarray of bool, shape (n_events,)
         Whether an event is in a good time interval.
-    turns : tuple of numpy.ndarray, optional
-        Rotations of all observations, shape (k, 3, 3), the node before each event, and how far it is to the next:
-        arguments of `gpucube.arrays.fov.sky_to_fov_between`.
+    turns : tuple of tuple of numpy.ndarray
+        Rotations, shape (k, 3, 3), the node of all rotations before each event, and how far it is to the next:
+        arguments of `gpucube.arrays.fov.sky_to_fov_between`. Empty where `lon` and `lat` need no rotation.
     """
 
     members: tuple[int, ...]
     axes: Axes
-    owner: np.ndarray
-    energy: np.ndarray
-    lon: np.ndarray
-    lat: np.ndarray
-    good: np.ndarray
-    turns: tuple[np.ndarray, np.ndarray, np.ndarray] | None
+    owner: Parts
+    energy: Parts
+    lon: Parts
+    lat: Parts
+    good: Parts
+    turns: tuple[Parts, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +180,7 @@ class EventBlock:
 
 
 def pack_events(task: BlockTask, observations: Sequence[Observation | ObservationError]) -> EventBlock:
-    """Put the events of observations into one array for each quantity.
+    """Put observations together whose events can be counted together; their arrays are joined on the way to the device.
 
     Parameters
     ----------
@@ -215,27 +217,26 @@ def _without_events(observation: Observation | ObservationError) -> Observation 
 
 def _batch(members: Sequence[int], found: Sequence[Observation | ObservationError], axes: Axes) -> EventBatch:
     observations = [observation for observation in found if isinstance(observation, Observation)]
-    sizes = [len(observation.energy) for observation in observations]
     energy, lon, lat, good = (
-        np.concatenate([getattr(observation, name) for observation in observations])
-        for name in ("energy", "lon", "lat", "good")
+        tuple(getattr(observation, name) for observation in observations) for name in ("energy", "lon", "lat", "good")
     )
-    owner = np.repeat(np.arange(len(members), dtype=np.int32), sizes)
+    # One number that looks like many: it takes no memory until it is copied.
+    owner = tuple(np.broadcast_to(np.int32(number), len(events)) for number, events in enumerate(energy))
     return EventBatch(tuple(members), axes, owner, energy, lon, lat, good, _turns(observations))
 
 
-def _turns(observations: Sequence[Observation]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    nodes, weights, matrices, first = [], [], [], 0
+def _turns(observations: Sequence[Observation]) -> tuple[Parts, ...]:
+    matrices, nodes, weights, first = [], [], [], 0
     for observation in observations:
         rotation = observation.rotation
         if rotation is None:
-            return None
+            return ()
         node, weight = _between_nodes(observation.time, len(observation.energy), rotation)
+        matrices.append(rotation.matrices)
         nodes.append((node + first).astype(np.int32))
         weights.append(weight)
-        matrices.append(rotation.matrices)
         first += len(rotation.times)
-    return np.concatenate(matrices), np.concatenate(nodes), np.concatenate(weights)
+    return tuple(matrices), tuple(nodes), tuple(weights)
 
 
 def _between_nodes(time: np.ndarray | None, n_events: int, rotation: FovRotation) -> tuple[np.ndarray, np.ndarray]:

@@ -90,7 +90,7 @@ def with_bootstrap_error(
     time = backend.asarray([getattr(row, settings.rate_per) for row in used], dtype=xp.float64)
     error = bootstrap_error(
         _as_images(xp.stack([one.counts for one in found]), 4),
-        time[:, None] * group.share,
+        time[:, None] * backend.asarray(group.share),
         _open_fractions(found, backend),
         _as_images(backend.asarray(group.counts.bin_volume), 3),
         resampling_weights(settings.bootstrap, len(used), (SEED, group_id), xp=xp, device=backend.device),

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
+import numpy as np
+
 from gpucube.arrays.backend import Array, Backend, get_backend, to_host
 from gpucube.arrays.exposure import THRESHOLD_RULES
 from gpucube.arrays.fov import fov_offset, sky_to_fov_between
@@ -258,12 +260,19 @@ def _count_batch(
     backend: Backend,
 ) -> tuple[Array, Array]:
     """Events of each fate for each observation, and a cube for each group, with two histograms in all."""
-    xp = backend.xp
-    edges = tuple(backend.asarray(axis.edges) for axis in batch.axes)
-    owner, energy, lon, lat, good, *turns = backend.upload(
-        (batch.owner, batch.energy, batch.lon, batch.lat, batch.good, *(batch.turns or ()))
+    xp, n_tallies = backend.xp, len(groups) * len(FATES)
+    events = batch.owner, batch.energy, batch.lon, batch.lat, batch.good, *batch.turns
+    # All else are few numbers, which go along: each transfer by itself would take as long as one of many events.
+    numbers = (
+        THRESHOLD_RULES[rule].cut(np.array(thresholds, dtype=np.float64), batch.axes[0].edges),
+        np.array(groups, dtype=np.float32),
+        _whole_numbers(n_tallies),
+        _whole_numbers(max(groups) + 1),
+        *(axis.edges for axis in batch.axes),
     )
-    cuts = THRESHOLD_RULES[rule].cut(backend.asarray(thresholds, dtype=xp.float64), edges[0])
+    arrays = backend.upload([*events, *((values,) for values in numbers)])
+    owner, energy, lon, lat, good, *turns = arrays[: len(events)]
+    cuts, group_of_observation, fate_edges, group_edges, *edges = arrays[len(events) :]
     cut, energy = xp.take(cuts, owner), xp.where(good, energy, xp.nan)
     detx, dety = lon, lat
     if turns:
@@ -273,19 +282,19 @@ def _count_batch(
         detx, dety = sky_to_fov_between(lon, lat, rotations, node, weight, wanted)
     position = field_coordinates(detx, dety, n_axes=len(edges) - 1)
     excluded = xp.zeros_like(good) if excluded is None else excluded
-    fates = event_fates(energy, position, excluded, cut, edges)
+    fates = event_fates(energy, position, excluded, cut, tuple(edges))
     # One number for observation and fate; float32 holds it, and lets a kernel count in it.
     fate_of_one = xp.astype(owner * len(FATES) + xp.astype(fates, owner.dtype), xp.float32)
-    tallies = histogramdd((fate_of_one,), (_whole_numbers(len(groups) * len(FATES), backend),))
-    group = xp.take(backend.asarray(groups, dtype=xp.float32), owner)
+    tallies = histogramdd((fate_of_one,), (fate_edges,))
+    group = xp.take(group_of_observation, owner)
     energy = fillable(energy, fates == FILLED)
     tallies = xp.reshape(tallies, (len(groups), len(FATES)))
-    return tallies, histogramdd((group, energy, *position), (_whole_numbers(max(groups) + 1, backend), *edges))
+    return tallies, histogramdd((group, energy, *position), (group_edges, *edges))
 
 
-def _whole_numbers(n: int, backend: Backend) -> Array:
+def _whole_numbers(n: int) -> np.ndarray:
     """Edges of bins that hold one whole number each, from 0 to n - 1."""
-    return backend.xp.arange(n + 1, dtype=backend.xp.float64, device=backend.device) - 0.5
+    return np.arange(n + 1) - 0.5
 
 
 def field_coordinates(detx: Array, dety: Array, n_axes: int) -> tuple[Array, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpucube.arrays.backend import Array, Backend, to_host
 from gpucube.arrays.exposure import THRESHOLD_RULES, exposure_cube, spectral_index
@@ -31,8 +32,8 @@ class FilledGroup:
         Number of events, int64, on the device.
     livetime, ontime : Cube
         Livetime and ontime in s, on the device.
-    share : array of float64, shape (n_used, n_energy)
-        Share of each energy bin for which each observation that is used counts, on the device.
+    share : numpy.ndarray of float64, shape (n_used, n_energy)
+        Share of each energy bin for which each observation that is used counts, on the host.
     rows : list of LedgerRow
         What became of each observation.
     is_uniform : bool
@@ -42,7 +43,7 @@ class FilledGroup:
     counts: Cube
     livetime: Cube
     ontime: Cube
-    share: Array
+    share: NDArray[np.float64]
     rows: list[LedgerRow]
     is_uniform: bool = False
 
@@ -53,7 +54,7 @@ class FilledGroup:
 
 
 class GroupFill:
-    """A group that grows block by block; all arrays stay on the device.
+    """A group that grows block by block; its cubes stay on the device.
 
     Parameters
     ----------
@@ -136,53 +137,56 @@ class GroupFill:
         xp, shape = self.backend.xp, tuple(axis.n_bins for axis in self.axes)
         if self._counts is None:
             self._counts = xp.zeros(shape, dtype=xp.int64, device=self.backend.device)
-        total = xp.reshape(xp.sum(self._counts, dtype=xp.int64), (1,))
-        fates, seen = (xp.reshape(part, (-1,)) for part in (self._all_fates(), self._sees_something()))
-        numbers = to_host(xp.concat([total, fates, seen]))
-        n_fates = len(self._sizes) * len(FATES)
-        tallies, seen = numbers[1 : 1 + n_fates].reshape(-1, len(FATES)), numbers[1 + n_fates :]
+        per_energy, tallies, open_fraction, seen = self._numbers()
         rows = _with_fates(self._filled_rows, self._sizes, tallies, seen, self.on_skip)
-        n_filled = sum(row.n_filled for row in rows)
-        if int(numbers[0]) != n_filled:
-            raise LedgerError(f"cube holds {numbers[0]} counts, but {n_filled} events were filled")
-        (livetime, ontime), share = self._time_cubes(rule)
+        n_counts, n_filled = int(per_energy.sum()), sum(row.n_filled for row in rows)
+        if n_counts != n_filled:
+            raise LedgerError(f"cube holds {n_counts} counts, but {n_filled} events were filled")
+        share = self._shares(rule, per_energy, open_fraction)
+        livetime, ontime = self._time_cubes(share)
         # Of those that were counted, some see nothing.
         counted = [row for row, before in zip(rows, self._filled_rows, strict=True) if before.status == "used"]
-        used = np.flatnonzero([row.status == "used" for row in counted])
-        share = xp.take(share, self.backend.asarray(used), axis=0)
+        share = share[np.flatnonzero([row.status == "used" for row in counted])]
         is_uniform = all(part is None for part in self._open_fractions)
         return FilledGroup(Cube(self.axes, self._counts), livetime, ontime, share, rows, is_uniform)
 
-    def _all_fates(self) -> Array:
-        xp = self.backend.xp
-        nothing = xp.zeros((0, len(FATES)), dtype=xp.int64, device=self.backend.device)
-        return xp.concat([nothing, *self._fates])
+    def _numbers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Counts per energy, and of each observation its fates, the part of the field that it saw, and its best bin.
 
-    def _sees_something(self) -> Array:
-        """For each observation 1 if there is exposure in any bin, else 0."""
-        xp = self.backend.xp
-        nothing = xp.zeros((0,), dtype=xp.int64, device=self.backend.device)
-        one = xp.ones((1,), dtype=xp.int64, device=self.backend.device)
-        flags = [one if part is None else one * xp.astype(xp.any(part > 0), xp.int64) for part in self._open_fractions]
-        return xp.concat([nothing, *flags])
+        They come to the host in one transfer, as float64, which holds all numbers below 2^53.
+        """
+        xp, n_used, n_energy = self.backend.xp, len(self._sizes), self.axes[0].n_bins
+        per_energy = xp.sum(xp.reshape(self._counts, (n_energy, -1)), axis=1)
+        masked = [number for number, part in enumerate(self._open_fractions) if part is not None]
+        parts = [per_energy, *(xp.reshape(fates, (-1,)) for fates in self._fates)]
+        if masked:
+            fractions = xp.stack([xp.reshape(self._open_fractions[number], (-1,)) for number in masked])
+            parts += [xp.mean(fractions, axis=1), xp.max(fractions, axis=1)]
+        numbers = to_host(xp.concat([xp.astype(part, xp.float64) for part in parts]))
+        n_fates = n_used * len(FATES)
+        per_energy, tallies, of_fractions = np.split(numbers, [n_energy, n_energy + n_fates])
+        open_fraction, seen = np.ones((2, n_used))
+        open_fraction[masked], seen[masked] = of_fractions.reshape(2, -1)
+        return per_energy.astype(np.int64), tallies.astype(np.int64).reshape(-1, len(FATES)), open_fraction, seen
 
-    def _open_time(self, livetime: Array) -> Array:
-        """Livetime of each observation times the part of the field that it saw."""
-        xp = self.backend.xp
-        seen = [xp.ones_like(livetime[0]) if part is None else xp.mean(part) for part in self._open_fractions]
-        return livetime * xp.stack(seen) if seen else livetime
+    def _shares(self, rule: str, per_energy: np.ndarray, open_fraction: np.ndarray) -> NDArray[np.float64]:
+        """Shares of energy bins in which observations count: hundreds of steps with too few numbers for a device."""
+        livetime, _, threshold = self._time_columns()
+        edges = self.axes[0].edges
+        index = spectral_index(per_energy, livetime * open_fraction, threshold, edges)
+        return THRESHOLD_RULES[rule].share(threshold, edges, index)
 
-    def _time_cubes(self, rule: str) -> tuple[list[Cube], Array]:
-        """Livetime and ontime that each bin was exposed, and the shares of energy bins in which they count."""
+    def _time_columns(self) -> np.ndarray:
+        """Livetime, ontime and threshold of observations, each in one row."""
+        return np.array(self._times, dtype=np.float64).reshape(-1, 3).T.copy()
+
+    def _time_cubes(self, share: NDArray[np.float64]) -> list[Cube]:
+        """Livetime and ontime that each bin was exposed."""
         xp, shape = self.backend.xp, tuple(axis.n_bins for axis in self.axes)
-        edges = self.backend.asarray(self.axes[0].edges)
-        times = np.array(self._times, dtype=np.float64).reshape(-1, 3)
-        livetime, ontime, threshold = (self.backend.asarray(column) for column in times.T)
-        per_energy = xp.sum(xp.reshape(self._counts, (shape[0], -1)), axis=1)
-        index = spectral_index(per_energy, self._open_time(livetime), threshold, edges)
-        share = THRESHOLD_RULES[rule].share(threshold, edges, index)
-        cubes = (exposure_cube(time, share, self._open_fractions, len(shape) - 1) for time in (livetime, ontime))
-        return [Cube(self.axes, xp.broadcast_to(cube, shape) + 0.0, "s") for cube in cubes], share
+        shares = self.backend.asarray(share)
+        times = (self.backend.asarray(column) for column in self._time_columns()[:2])
+        cubes = (exposure_cube(time, shares, self._open_fractions, len(shape) - 1) for time in times)
+        return [Cube(self.axes, xp.broadcast_to(cube, shape) + 0.0, "s") for cube in cubes]
 
 
 def on_device(values: Array | None, backend: Backend) -> Array | None:

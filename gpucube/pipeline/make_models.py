@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,7 +42,7 @@ from gpucube.pipeline.regression import conditions_or_errors, fit_groups, fit_ob
 from gpucube.pipeline.select import Selection, open_mask, select_observations
 from gpucube.pipeline.settings import FITTED, REGRESSION, SMOOTH, Settings
 from gpucube.regression.model import REGRESSION_FILE, RegressionModel
-from gpucube.workers import Workers, dask_workers, local_workers, one_blas_thread
+from gpucube.workers import Workers, one_blas_thread, open_workers
 
 __all__ = ["Summary", "make_models"]
 
@@ -147,7 +146,8 @@ def make_models(
     run.check_present_models()
     write_observations(folder, selection.kept, selection.grouped)
     write_groups(folder, selection.groups)
-    with _open_workers(settings, executor) as workers:
+    on_device = backend.name != "numpy"
+    with open_workers(settings.workers, settings.scheduler, executor, on_device=on_device) as workers:
         models = run.make_all(workers)
     summary = Summary(folder, run.rows, selection.groups, models)
     _report_assumptions(summary.rows)
@@ -165,12 +165,6 @@ def _report_assumptions(rows: list[LedgerRow]) -> None:
     notes = Counter(note for row in rows if row.status == "used" for note in row.reason.split("; ") if note)
     for note, n_observations in notes.items():
         log.warning("%d observations: %s", n_observations, note)
-
-
-def _open_workers(settings: Settings, executor: Executor | None) -> AbstractContextManager[Workers]:
-    if executor is not None:
-        return nullcontext(Workers(executor, lambda: settings.workers, count=True))
-    return dask_workers(settings.scheduler) if settings.scheduler else local_workers(settings.workers)
 
 
 def _counts_by_status(rows: list[LedgerRow]) -> str:

@@ -1,4 +1,4 @@
-"""Read observations, and work in other processes ahead of its turn."""
+"""Read observations, and work in other processes and threads ahead of its turn."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def in_order(
     Parameters
     ----------
     function : function (task)
-        What to call; with an executor, it and what it takes and gives go to other processes.
+        What to call; with an executor of processes, it and what it takes and gives go to these.
     tasks : iterable
         Its arguments.
     executor : concurrent.futures.Executor, optional

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gpucube.arrays.backend import Backend, to_host
+from gpucube.arrays.backend import Backend
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import BackgroundModel
 from gpucube.errors import ObservationError
@@ -198,7 +198,7 @@ def group_background(
     conditions : sequence of Conditions
         Observations of the group that are used.
     group : FilledGroup
-        Their counts and livetime, on the device.
+        Their counts and livetime.
     backend : Backend
         Library and device.
     settings : Settings
@@ -210,8 +210,7 @@ def group_background(
         On the host. At each energy observations count for the time for which they do in the livetime of the group, and
         alike where none does; their errors are taken as correlated.
     """
-    share = to_host(group.share)
-    share = np.where(share.sum(axis=0) > 0, share, 1.0)
+    share = np.where(group.share.sum(axis=0) > 0, group.share, 1.0)
     livetime, time = (
         np.array([getattr(item, name) for item in conditions]) for name in ("livetime", settings.rate_per)
     )

@@ -155,6 +155,7 @@ def test_blocks_are_bounded_and_in_order(sizes: list[int], limit: int) -> None:
 def test_every_worker_has_blocks() -> None:
     assert block_size(1000, 5, on_device=False) == 50
     assert block_size(10**12, 5, on_device=False) == block_size(10**12, 1, on_device=False)
+    assert block_size(1000, 1, on_device=True) == 250
     assert block_size(10**12, 1, on_device=True) > block_size(10**12, 1, on_device=False)
 
 
@@ -162,21 +163,46 @@ def test_nothing_to_pack() -> None:
     assert pack_events(BlockTask((), {}), []).batches == ()
 
 
-@given(
-    shapes=st.lists(
-        st.tuples(st.sampled_from(["f4", "f8", ">f8", "i4", "?"]), st.lists(st.integers(0, 4), max_size=3)), max_size=5
-    )
-)
-def test_arrays_packed_for_one_transfer(shapes: list[tuple[str, list[int]]]) -> None:
+KINDS = st.sampled_from(["f4", "f8", ">f8", "i4", "?"])
+
+
+@st.composite
+def columns_in_parts(draw: st.DrawFn) -> list[list[np.ndarray]]:
+    """Arrays in parts, of any byte order, some of one number that is repeated."""
+    rng, columns = np.random.default_rng(1), []
+    for _ in range(draw(st.integers(0, 4))):
+        kind, rest = draw(KINDS), draw(st.lists(st.integers(0, 4), max_size=2))
+        shapes = [(n, *rest) for n in draw(st.lists(st.integers(0, 4), min_size=1, max_size=3))]
+        parts = [rng.integers(0, 2, shape).astype(kind) for shape in shapes]
+        columns.append([*parts, np.broadcast_to(np.ones((), kind), shapes[0])])
+    return columns
+
+
+@given(columns=columns_in_parts())
+def test_arrays_packed_for_one_transfer(columns: list[list[np.ndarray]]) -> None:
     """What goes to a GPU in one copy comes out as it was, here in the memory of the host."""
-    rng = np.random.default_rng(1)
-    columns = [rng.integers(0, 2, shape).astype(kind) for kind, shape in shapes]
-    starts, n_bytes = packed_layout(columns)
+    places, n_bytes = packed_layout(columns)
     buffer = np.full(n_bytes, 7, dtype=np.uint8)
-    pack(columns, starts, buffer)
-    for column, found in zip(columns, unpack(buffer, columns, starts), strict=True):
-        assert found.dtype == column.dtype.newbyteorder("=")
-        np.testing.assert_array_equal(found, column)
+    pack(columns, places, buffer)
+    for parts, found in zip(columns, unpack(buffer, places), strict=True):
+        assert found.dtype == parts[0].dtype.newbyteorder("=")
+        np.testing.assert_array_equal(found, np.concatenate(parts))
+
+
+@given(columns=columns_in_parts())
+def test_uploaded_arrays_are_joined(backend: Backend, columns: list[list[np.ndarray]]) -> None:
+    for parts, found in zip(columns, backend.upload(columns), strict=True):
+        on_host = to_host(found)
+        assert on_host.dtype == parts[0].dtype.newbyteorder("=")
+        np.testing.assert_array_equal(on_host, np.concatenate(parts))
+        if found.size:
+            on_host[...] = 0  # it shares no memory with what it was made of
+    assert all((part == 1).all() for *_, part in columns)
+
+
+def test_parts_of_two_precisions_keep_the_higher(backend: Backend) -> None:
+    parts = [np.array([1.5], dtype=">f4"), np.array([1.1])]
+    np.testing.assert_array_equal(to_host(backend.upload([parts])[0]), [1.5, 1.1])
 
 
 PEAK = """
