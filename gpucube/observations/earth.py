@@ -14,7 +14,7 @@ import numpy as np
 from astropy.utils import iers
 from numpy.typing import NDArray
 
-__all__ = ["any_year", "bundled_earth_orientation", "earth_table"]
+__all__ = ["bundled_earth_orientation", "earth_table"]
 
 # Where the columns are in the lines, one a day, of the two files that come with astropy. Bulletin B is final.
 BULLETIN_A = np.dtype(
@@ -50,7 +50,7 @@ def bundled_earth_orientation() -> Iterator[None]:
         Nothing.
     """
     with (
-        any_year(),
+        _any_year(),
         iers.conf.set_temp("auto_download", False),
         iers.conf.set_temp("auto_max_age", None),
         iers.conf.set_temp("iers_degraded_accuracy", "ignore"),
@@ -59,7 +59,7 @@ def bundled_earth_orientation() -> Iterator[None]:
 
 
 @contextmanager
-def any_year() -> Iterator[None]:
+def _any_year() -> Iterator[None]:
     """Let nothing warn of years beyond the tables, in a ``with`` statement.
 
     Pointing and events are off together there, which does not matter here.
