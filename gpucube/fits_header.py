@@ -44,7 +44,7 @@ def parse_header(text: str) -> Any:
     Header or astropy.io.fits.Header
         The latter if a card is not regular: long texts, other spellings of keywords, complex or missing values.
     """
-    cards = _regular_cards(text) if PRINTABLE.fullmatch(text) else None
+    cards = _regular_cards(text)
     return fits.Header.fromstring(text) if cards is None else Header(text, cards)
 
 
@@ -52,11 +52,12 @@ def _regular_cards(text: str) -> dict[str, re.Match[str]] | None:
     """The first card of each keyword; None if a card is not regular."""
     cards: dict[str, re.Match[str]] = {}
     for start in range(0, len(text), CARD):
-        match = _regular_card(text[start : start + CARD])
+        card = text[start : start + CARD]
+        match = _regular_card(card)
         if match is None:
-            if text.startswith(END, start):
+            if card == END:
                 return cards
-            if text[start : start + 8].rstrip() not in COMMENTARY:
+            if card[:8].rstrip() not in COMMENTARY or not PRINTABLE.fullmatch(card):
                 return None
         # Texts such as 'AXIS: 2' are keywords with values of their own to astropy.
         elif match[2] and ": " in match[2]:
@@ -69,7 +70,7 @@ def _regular_cards(text: str) -> dict[str, re.Match[str]] | None:
 # Four of five cards of an event list are those of the one before.
 @lru_cache(maxsize=1024)
 def _regular_card(card: str) -> re.Match[str] | None:
-    return REGULAR.fullmatch(card)
+    return REGULAR.fullmatch(card) if PRINTABLE.fullmatch(card) else None
 
 
 class Header:

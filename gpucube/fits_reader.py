@@ -14,11 +14,11 @@ import math
 import re
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -126,15 +126,16 @@ def regular_tables(content: bytes) -> list[Table] | None:
     if not content.startswith(b"SIMPLE  ="):
         return None
     while start < len(content):
-        header = END.match(content, start)
+        end = END.match(content, start)
+        header = b"" if end is None else end[0]
         # Long texts and characters that FITS does not allow are for astropy.
-        if header is None or b"CONTINUE" in header[0] or not header[0].isascii():
+        if not header or b"CONTINUE" in header or not header.isascii():
             return None
-        cards = _structure(header[0])
+        cards = _structure(header)
         size = _data_size(cards)
         if size is None:
             return None
-        data = start + _padded(header.end() - start)
+        data = start + _padded(len(header))
         if data + size > len(content):
             return None
         if cards.get(b"XTENSION", b"").startswith(b"'BINTABLE"):
@@ -143,14 +144,16 @@ def regular_tables(content: bytes) -> list[Table] | None:
     return tables
 
 
-def _structure(header: bytes) -> dict[bytes, bytes]:
+# Instrument responses of all observations have the same few headers.
+@lru_cache(maxsize=64)
+def _structure(header: bytes) -> Mapping[bytes, bytes]:
     starts = (start for start in range(len(header) - CARD, -1, -CARD) if header[start : start + 5] in OF_STRUCTURE)
     matches = (STRUCTURE.match(header, start) for start in starts)
     # From the last to the first: of two cards of a name, the first counts.
-    return {match[1]: match[2] for match in matches if match}
+    return MappingProxyType({match[1]: match[2] for match in matches if match})
 
 
-def _data_size(cards: dict[bytes, bytes]) -> int | None:
+def _data_size(cards: Mapping[bytes, bytes]) -> int | None:
     try:
         axes = [int(cards[b"NAXIS%d" % (number + 1)]) for number in range(int(cards[b"NAXIS"]))]
         elements = int(cards.get(b"GCOUNT", b"1")) * (int(cards.get(b"PCOUNT", b"0")) + math.prod(axes)) if axes else 0
@@ -172,11 +175,11 @@ class Table(fits.BinTableHDU):
         The file.
     place : tuple of int
         Where its header and its data begin and where they end.
-    cards : dict
+    cards : mapping
         Keywords of its structure.
     """
 
-    def __init__(self, content: bytes, place: tuple[int, int, int], cards: dict[bytes, bytes]) -> None:
+    def __init__(self, content: bytes, place: tuple[int, int, int], cards: Mapping[bytes, bytes]) -> None:
         # Not that of astropy, which parses everything.
         self.__dict__.update(_content=content, _place=place, _cards=cards)
 
