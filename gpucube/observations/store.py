@@ -263,7 +263,9 @@ class DataStore:
         files = self.files_of(obs_id)
         locations = (files.events, files.effective_area, files.pointing)
         paths = [location.path for location in locations if location is not None]
-        return tuple(path.stat().st_size if path.is_file() else -1 for path in paths)
+        # Often one file
+        size = {path: path.stat().st_size if path.is_file() else -1 for path in set(paths)}
+        return tuple(size[path] for path in paths)
 
     def select(self, obs_ids: Collection[int]) -> DataStore:
         """Only some of the observations.
