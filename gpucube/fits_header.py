@@ -53,24 +53,25 @@ def _regular_cards(text: str) -> dict[str, re.Match[str]] | None:
     cards: dict[str, re.Match[str]] = {}
     for start in range(0, len(text), CARD):
         card = text[start : start + CARD]
-        match = _regular_card(card)
-        if match is None:
-            if card == END:
-                return cards
-            if card[:8].rstrip() not in COMMENTARY or not PRINTABLE.fullmatch(card):
-                return None
-        # Texts such as 'AXIS: 2' are keywords with values of their own to astropy.
-        elif match[2] and ": " in match[2]:
+        keyword, match = _regular_card(card)
+        if match:
+            cards.setdefault(keyword, match)
+        elif card == END:
+            return cards
+        elif keyword not in COMMENTARY:
             return None
-        else:
-            cards.setdefault(match[1], match)
     return None
 
 
 # Four of five cards of an event list are those of the one before.
 @lru_cache(maxsize=1024)
-def _regular_card(card: str) -> re.Match[str] | None:
-    return REGULAR.fullmatch(card) if PRINTABLE.fullmatch(card) else None
+def _regular_card(card: str) -> tuple[str, re.Match[str] | None]:
+    """Keyword and parts of a card; no parts if it is commentary, and no keyword but all of it if it is not regular."""
+    match = REGULAR.fullmatch(card)
+    # Texts such as 'AXIS: 2' are keywords with values of their own to astropy.
+    if not PRINTABLE.fullmatch(card) or (match and ": " in (match[2] or "")):
+        return card, None
+    return match[1] if match else card[:8].rstrip(), match
 
 
 class Header:
@@ -134,7 +135,7 @@ class Header:
     def cards(self) -> Iterator[tuple[str, Any]]:
         """Keywords and values of all cards, also of those without a value: comments."""
         for start in range(0, self.text.index(END), CARD):
-            match = _regular_card(self.text[start : start + CARD])
+            _, match = _regular_card(self.text[start : start + CARD])
             if match:
                 yield match[1], _value(match)
             else:

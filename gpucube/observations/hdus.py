@@ -243,7 +243,8 @@ def read_time_column(hdu: fits.BinTableHDU, name: str) -> np.ndarray:
         The column is missing, has no numbers, or no unit of time.
     """
     unit = time_unit(hdu.header)
-    return read_column(hdu, name, unit).astype(np.float64) * unit.to(u.s)
+    values, factor = read_column(hdu, name, unit).astype(np.float64, copy=False), unit.to(u.s)
+    return values if factor == 1 else values * factor
 
 
 def _numbers(hdu: fits.BinTableHDU, spelling: str, name: str) -> np.ndarray:
