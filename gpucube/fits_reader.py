@@ -37,6 +37,8 @@ STRUCTURE = re.compile(rb"(XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTNAME|TFIELD
 # How they begin: of a hundred cards, few are taken apart.
 OF_STRUCTURE = {b"XTENS", b"BITPI", b"NAXIS", b"PCOUN", b"GCOUN", b"EXTNA", b"TFIEL"}
 COLUMN = re.compile(r"(TTYPE|TFORM|TUNIT|TSCAL|TZERO|TNULL|TDIM)(\d+) *= *(?:'((?:[^']|'')*)'|([^/ ]+))")
+# How they begin
+OF_COLUMNS = {"TTYP", "TFOR", "TUNI", "TSCA", "TZER", "TNUL", "TDIM"}
 FORMAT = re.compile(r"(\d*)([A-Z])")
 # Numbers as they are in the file, and bytes of an element of each format
 NUMBERS = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
@@ -226,13 +228,8 @@ class Columns:
 
     def __init__(self, table: Table) -> None:
         text = table._text
-        found: dict[int, dict[str, str]] = {}
-        for start in range(0, len(text), CARD):
-            # All of its keywords begin so.
-            match = COLUMN.match(text, start, start + CARD) if text[start] == "T" else None
-            if match:
-                value = match[4] if match[3] is None else match[3].rstrip().replace("''", "'")
-                found.setdefault(int(match[2]), {})[match[1]] = value
+        cards = (text[start : start + CARD] for start in range(0, len(text), CARD))
+        found = _column_cards("".join(card for card in cards if card[:4] in OF_COLUMNS))
         self.cards = [found.get(number + 1, {}) for number in range(int(table._cards.get(b"TFIELDS", b"0")))]
         self.names = [cards.get("TTYPE", "") for cards in self.cards]
         self.table = table
@@ -244,13 +241,26 @@ class Columns:
         return SimpleNamespace(unit=cards.get("TUNIT") or None, null=None, bscale="", bzero="")
 
 
+# Event lists of an observatory have the same columns.
+@lru_cache(maxsize=64)
+def _column_cards(text: str) -> Mapping[int, Mapping[str, str]]:
+    """Values of the keywords of each column, by its number."""
+    found: dict[int, dict[str, str]] = {}
+    for start in range(0, len(text), CARD):
+        match = COLUMN.match(text, start, start + CARD)
+        if match:
+            value = match[4] if match[3] is None else match[3].rstrip().replace("''", "'")
+            found.setdefault(int(match[2]), {})[match[1]] = value
+    return found
+
+
 class Values:
     """Values of the columns of a table, in the terms of `astropy.io.fits.FITS_rec`."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
         self.n_rows, self.width = len(table), int(table._cards[b"NAXIS1"])
-        self.layout = _layout([cards.get("TFORM", "") for cards in table.columns.cards], self.width)
+        self.layout = _layout(tuple(cards.get("TFORM", "") for cards in table.columns.cards), self.width)
 
     def __len__(self) -> int:
         return self.n_rows
@@ -286,7 +296,8 @@ class Values:
         return np.ndarray((self.n_rows,), form, self.table._content, start, (self.width,))
 
 
-def _layout(formats: list[str], width: int) -> list[tuple[int, int, str]] | None:
+@lru_cache(maxsize=64)
+def _layout(formats: tuple[str, ...], width: int) -> list[tuple[int, int, str]] | None:
     """Where each column begins in a row, its number of elements and its letter; None if a format is not known."""
     layout, offset = [], 0
     for text in formats:
