@@ -69,7 +69,7 @@ def _regular_card(card: str) -> tuple[str, re.Match[str] | None]:
     """Keyword and parts of a card; no parts if it is commentary, and no keyword but all of it if it is not regular."""
     match = REGULAR.fullmatch(card)
     # Texts such as 'AXIS: 2' are keywords with values of their own to astropy.
-    if not PRINTABLE.fullmatch(card) or (match and ": " in (match[2] or "")):
+    if not (card.isascii() and card.isprintable()) or (match and ": " in (match[2] or "")):
         return card, None
     return match[1] if match else card[:8].rstrip(), match
 
@@ -163,6 +163,8 @@ class Comments(Mapping[str, str]):
         return len(self._matches)
 
 
+# Of the cards that observations have in common, too
+@lru_cache(maxsize=1024)
 def _value(match: re.Match[str]) -> str | bool | int | float:
     text, truth, number = match[2], match[3], match[4]
     if text is not None:

@@ -39,6 +39,8 @@ OF_STRUCTURE = {b"XTENS", b"BITPI", b"NAXIS", b"PCOUN", b"GCOUN", b"EXTNA", b"TF
 COLUMN = re.compile(r"(TTYPE|TFORM|TUNIT|TSCAL|TZERO|TNULL|TDIM)(\d+) *= *(?:'((?:[^']|'')*)'|([^/ ]+))")
 # How they begin
 OF_COLUMNS = {"TTYP", "TFOR", "TUNI", "TSCA", "TZER", "TNUL", "TDIM"}
+SCALING = frozenset({"TSCAL", "TZERO", "TNULL"})
+UNLIKE_THE_FILE = SCALING | {"TDIM"}
 FORMAT = re.compile(r"(\d*)([A-Z])")
 # Numbers as they are in the file, and bytes of an element of each format
 NUMBERS = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
@@ -228,15 +230,17 @@ class Columns:
 
     def __init__(self, table: Table) -> None:
         text = table._text
-        cards = (text[start : start + CARD] for start in range(0, len(text), CARD))
-        found = _column_cards("".join(card for card in cards if card[:4] in OF_COLUMNS))
+        # All of their keywords begin so.
+        starts = [start for start in range(0, len(text), CARD) if text[start] == "T"]
+        cards = [text[start : start + CARD] for start in starts if text[start : start + 4] in OF_COLUMNS]
+        found = _column_cards("".join(cards))
         self.cards = [found.get(number + 1, {}) for number in range(int(table._cards.get(b"TFIELDS", b"0")))]
         self.names = [cards.get("TTYPE", "") for cards in self.cards]
         self.table = table
 
     def __getitem__(self, name: str) -> Any:
         cards = self.cards[self.names.index(name)]
-        if {"TSCAL", "TZERO", "TNULL"} & set(cards):
+        if not SCALING.isdisjoint(cards):
             return self.table._whole.columns[name]
         return SimpleNamespace(unit=cards.get("TUNIT") or None, null=None, bscale="", bzero="")
 
@@ -290,7 +294,7 @@ class Values:
         number = names.index(name)
         offset, repeat, code = self.layout[number]
         form = f"S{repeat}" if code == "A" and repeat else NUMBERS.get(code) if repeat == 1 else None
-        if form is None or {"TSCAL", "TZERO", "TNULL", "TDIM"} & set(self.table.columns.cards[number]):
+        if form is None or not UNLIKE_THE_FILE.isdisjoint(self.table.columns.cards[number]):
             return None
         start = self.table._place[1] + offset
         return np.ndarray((self.n_rows,), form, self.table._content, start, (self.width,))

@@ -77,10 +77,13 @@ class Backend:
         Returns
         -------
         list of array
-            Arrays of this library on this device, of the same dtypes.
+            Arrays of this library on this device, of the same dtypes; not to be written to, because with NumPy they
+            are those of the host.
         """
         if array_api_compat.is_cupy_namespace(self.xp):
             return _in_one_transfer(columns)
+        if array_api_compat.is_numpy_namespace(self.xp):
+            return [np.asarray(column, dtype=column.dtype.newbyteorder("="), order="C") for column in columns]
         return [self.asarray(column) for column in columns]
 
 

@@ -117,6 +117,8 @@ def column_floats(column: Column) -> NDArray[np.float64]:
     ValueError
         If the column holds arrays, or text that is no number.
     """
+    if type(column) is Column and column.ndim == 1 and column.dtype.kind in "fiu":  # what almost all are
+        return np.array(column, dtype=np.float64)
     data = np.ma.asarray(column)
     if data.ndim != 1:
         raise ValueError(f"holds arrays of shape {data.shape[1:]}, not numbers")
@@ -219,8 +221,8 @@ def column_values(
     if name not in table.colnames:
         raise DataError("no such column", path, column=name, remedy=f"columns: {', '.join(table.colnames)}")
     try:
-        values = column_floats(table[name])
-        return u.Quantity(values, column_unit(table[name], unit)).to_value(unit)
+        values, stored, wanted = column_floats(table[name]), column_unit(table[name], unit), u.Unit(unit)
+        return values if stored is wanted else u.Quantity(values, stored).to_value(wanted)
     except (TypeError, ValueError, u.UnitConversionError) as error:
         remedy = f"give numbers in {unit}" if str(unit) else "give numbers"
         raise DataError(str(error), path, column=name, remedy=remedy) from error

@@ -186,9 +186,8 @@ def column_name(hdu: fits.BinTableHDU, name: str) -> str | None:
     str or None
         Its spelling, capitals first; None if there is no such column.
     """
-    return next(
-        (found for found in (name, *hdu.columns.names) if found.upper() == name and found in hdu.columns.names), None
-    )
+    names = hdu.columns.names
+    return name if name in names else next((found for found in names if found.upper() == name), None)
 
 
 def read_column(hdu: fits.BinTableHDU, name: str, unit: u.UnitBase) -> np.ndarray:

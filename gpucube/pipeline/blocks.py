@@ -217,7 +217,7 @@ def _batch(members: Sequence[int], found: Sequence[Observation | ObservationErro
     observations = [observation for observation in found if isinstance(observation, Observation)]
     sizes = [len(observation.energy) for observation in observations]
     energy, lon, lat, good = (
-        np.concatenate([getattr(observation, name) for observation in observations])
+        _joined([getattr(observation, name) for observation in observations])
         for name in ("energy", "lon", "lat", "good")
     )
     owner = np.repeat(np.arange(len(members), dtype=np.int32), sizes)
@@ -235,7 +235,12 @@ def _turns(observations: Sequence[Observation]) -> tuple[np.ndarray, np.ndarray,
         weights.append(weight)
         matrices.append(rotation.matrices)
         first += len(rotation.times)
-    return np.concatenate(matrices), np.concatenate(nodes), np.concatenate(weights)
+    return _joined(matrices), _joined(nodes), _joined(weights)
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Arrays one after the other; not a copy of a single one."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _between_nodes(time: np.ndarray | None, n_events: int, rotation: FovRotation) -> tuple[np.ndarray, np.ndarray]:
@@ -244,5 +249,6 @@ def _between_nodes(time: np.ndarray | None, n_events: int, rotation: FovRotation
         return np.zeros(n_events, dtype=np.intp), np.zeros(n_events)
     # Seconds since the first node: event times since 2001 would leave float64 few digits for their difference.
     time, nodes = time - rotation.times[0], rotation.times - rotation.times[0]
-    before = np.clip(np.searchsorted(nodes, time, side="right") - 1, 0, len(nodes) - 2)
-    return before, (time - nodes[before]) / (nodes[before + 1] - nodes[before])
+    # Without the nodes at the ends, none is before the first or after the last but one.
+    before = np.searchsorted(nodes[1:-1], time, side="right")
+    return before, (time - nodes.take(before)) / np.diff(nodes).take(before)
