@@ -44,7 +44,7 @@ def parse_header(text: str) -> Any:
     Header or astropy.io.fits.Header
         The latter if a card is not regular: long texts, other spellings of keywords, complex or missing values.
     """
-    cards = _regular_cards(text) if PRINTABLE.fullmatch(text) else None
+    cards = _regular_cards(text)
     return fits.Header.fromstring(text) if cards is None else Header(text, cards)
 
 
@@ -52,24 +52,26 @@ def _regular_cards(text: str) -> dict[str, re.Match[str]] | None:
     """The first card of each keyword; None if a card is not regular."""
     cards: dict[str, re.Match[str]] = {}
     for start in range(0, len(text), CARD):
-        match = _regular_card(text[start : start + CARD])
-        if match is None:
-            if text.startswith(END, start):
-                return cards
-            if text[start : start + 8].rstrip() not in COMMENTARY:
-                return None
-        # Texts such as 'AXIS: 2' are keywords with values of their own to astropy.
-        elif match[2] and ": " in match[2]:
+        card = text[start : start + CARD]
+        keyword, match = _regular_card(card)
+        if match:
+            cards.setdefault(keyword, match)
+        elif card == END:
+            return cards
+        elif keyword not in COMMENTARY:
             return None
-        else:
-            cards.setdefault(match[1], match)
     return None
 
 
 # Four of five cards of an event list are those of the one before.
 @lru_cache(maxsize=1024)
-def _regular_card(card: str) -> re.Match[str] | None:
-    return REGULAR.fullmatch(card)
+def _regular_card(card: str) -> tuple[str, re.Match[str] | None]:
+    """Keyword and parts of a card; no parts if it is commentary, and no keyword but all of it if it is not regular."""
+    match = REGULAR.fullmatch(card)
+    # Texts such as 'AXIS: 2' are keywords with values of their own to astropy.
+    if not (card.isascii() and card.isprintable()) or (match and ": " in (match[2] or "")):
+        return card, None
+    return match[1] if match else card[:8].rstrip(), match
 
 
 class Header:
@@ -133,7 +135,7 @@ class Header:
     def cards(self) -> Iterator[tuple[str, Any]]:
         """Keywords and values of all cards, also of those without a value: comments."""
         for start in range(0, self.text.index(END), CARD):
-            match = _regular_card(self.text[start : start + CARD])
+            _, match = _regular_card(self.text[start : start + CARD])
             if match:
                 yield match[1], _value(match)
             else:
@@ -161,6 +163,8 @@ class Comments(Mapping[str, str]):
         return len(self._matches)
 
 
+# Of the cards that observations have in common, too
+@lru_cache(maxsize=1024)
 def _value(match: re.Match[str]) -> str | bool | int | float:
     text, truth, number = match[2], match[3], match[4]
     if text is not None:

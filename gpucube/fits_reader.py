@@ -14,11 +14,11 @@ import math
 import re
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,10 @@ STRUCTURE = re.compile(rb"(XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTNAME|TFIELD
 # How they begin: of a hundred cards, few are taken apart.
 OF_STRUCTURE = {b"XTENS", b"BITPI", b"NAXIS", b"PCOUN", b"GCOUN", b"EXTNA", b"TFIEL"}
 COLUMN = re.compile(r"(TTYPE|TFORM|TUNIT|TSCAL|TZERO|TNULL|TDIM)(\d+) *= *(?:'((?:[^']|'')*)'|([^/ ]+))")
+# How they begin
+OF_COLUMNS = {"TTYP", "TFOR", "TUNI", "TSCA", "TZER", "TNUL", "TDIM"}
+SCALING = frozenset({"TSCAL", "TZERO", "TNULL"})
+UNLIKE_THE_FILE = SCALING | {"TDIM"}
 FORMAT = re.compile(r"(\d*)([A-Z])")
 # Numbers as they are in the file, and bytes of an element of each format
 NUMBERS = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
@@ -126,15 +130,16 @@ def regular_tables(content: bytes) -> list[Table] | None:
     if not content.startswith(b"SIMPLE  ="):
         return None
     while start < len(content):
-        header = END.match(content, start)
+        end = END.match(content, start)
+        header = b"" if end is None else end[0]
         # Long texts and characters that FITS does not allow are for astropy.
-        if header is None or b"CONTINUE" in header[0] or not header[0].isascii():
+        if not header or b"CONTINUE" in header or not header.isascii():
             return None
-        cards = _structure(header[0])
+        cards = _structure(header)
         size = _data_size(cards)
         if size is None:
             return None
-        data = start + _padded(header.end() - start)
+        data = start + _padded(len(header))
         if data + size > len(content):
             return None
         if cards.get(b"XTENSION", b"").startswith(b"'BINTABLE"):
@@ -143,14 +148,16 @@ def regular_tables(content: bytes) -> list[Table] | None:
     return tables
 
 
-def _structure(header: bytes) -> dict[bytes, bytes]:
+# Instrument responses of all observations have the same few headers.
+@lru_cache(maxsize=64)
+def _structure(header: bytes) -> Mapping[bytes, bytes]:
     starts = (start for start in range(len(header) - CARD, -1, -CARD) if header[start : start + 5] in OF_STRUCTURE)
     matches = (STRUCTURE.match(header, start) for start in starts)
     # From the last to the first: of two cards of a name, the first counts.
-    return {match[1]: match[2] for match in matches if match}
+    return MappingProxyType({match[1]: match[2] for match in matches if match})
 
 
-def _data_size(cards: dict[bytes, bytes]) -> int | None:
+def _data_size(cards: Mapping[bytes, bytes]) -> int | None:
     try:
         axes = [int(cards[b"NAXIS%d" % (number + 1)]) for number in range(int(cards[b"NAXIS"]))]
         elements = int(cards.get(b"GCOUNT", b"1")) * (int(cards.get(b"PCOUNT", b"0")) + math.prod(axes)) if axes else 0
@@ -172,11 +179,11 @@ class Table(fits.BinTableHDU):
         The file.
     place : tuple of int
         Where its header and its data begin and where they end.
-    cards : dict
+    cards : mapping
         Keywords of its structure.
     """
 
-    def __init__(self, content: bytes, place: tuple[int, int, int], cards: dict[bytes, bytes]) -> None:
+    def __init__(self, content: bytes, place: tuple[int, int, int], cards: Mapping[bytes, bytes]) -> None:
         # Not that of astropy, which parses everything.
         self.__dict__.update(_content=content, _place=place, _cards=cards)
 
@@ -223,22 +230,32 @@ class Columns:
 
     def __init__(self, table: Table) -> None:
         text = table._text
-        found: dict[int, dict[str, str]] = {}
-        for start in range(0, len(text), CARD):
-            # All of its keywords begin so.
-            match = COLUMN.match(text, start, start + CARD) if text[start] == "T" else None
-            if match:
-                value = match[4] if match[3] is None else match[3].rstrip().replace("''", "'")
-                found.setdefault(int(match[2]), {})[match[1]] = value
+        # All of their keywords begin so.
+        starts = [start for start in range(0, len(text), CARD) if text[start] == "T"]
+        cards = [text[start : start + CARD] for start in starts if text[start : start + 4] in OF_COLUMNS]
+        found = _column_cards("".join(cards))
         self.cards = [found.get(number + 1, {}) for number in range(int(table._cards.get(b"TFIELDS", b"0")))]
         self.names = [cards.get("TTYPE", "") for cards in self.cards]
         self.table = table
 
     def __getitem__(self, name: str) -> Any:
         cards = self.cards[self.names.index(name)]
-        if {"TSCAL", "TZERO", "TNULL"} & set(cards):
+        if not SCALING.isdisjoint(cards):
             return self.table._whole.columns[name]
         return SimpleNamespace(unit=cards.get("TUNIT") or None, null=None, bscale="", bzero="")
+
+
+# Event lists of an observatory have the same columns.
+@lru_cache(maxsize=64)
+def _column_cards(text: str) -> Mapping[int, Mapping[str, str]]:
+    """Values of the keywords of each column, by its number."""
+    found: dict[int, dict[str, str]] = {}
+    for start in range(0, len(text), CARD):
+        match = COLUMN.match(text, start, start + CARD)
+        if match:
+            value = match[4] if match[3] is None else match[3].rstrip().replace("''", "'")
+            found.setdefault(int(match[2]), {})[match[1]] = value
+    return found
 
 
 class Values:
@@ -247,7 +264,7 @@ class Values:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.n_rows, self.width = len(table), int(table._cards[b"NAXIS1"])
-        self.layout = _layout([cards.get("TFORM", "") for cards in table.columns.cards], self.width)
+        self.layout = _layout(tuple(cards.get("TFORM", "") for cards in table.columns.cards), self.width)
 
     def __len__(self) -> int:
         return self.n_rows
@@ -277,13 +294,14 @@ class Values:
         number = names.index(name)
         offset, repeat, code = self.layout[number]
         form = f"S{repeat}" if code == "A" and repeat else NUMBERS.get(code) if repeat == 1 else None
-        if form is None or {"TSCAL", "TZERO", "TNULL", "TDIM"} & set(self.table.columns.cards[number]):
+        if form is None or not UNLIKE_THE_FILE.isdisjoint(self.table.columns.cards[number]):
             return None
         start = self.table._place[1] + offset
         return np.ndarray((self.n_rows,), form, self.table._content, start, (self.width,))
 
 
-def _layout(formats: list[str], width: int) -> list[tuple[int, int, str]] | None:
+@lru_cache(maxsize=64)
+def _layout(formats: tuple[str, ...], width: int) -> list[tuple[int, int, str]] | None:
     """Where each column begins in a row, its number of elements and its letter; None if a format is not known."""
     layout, offset = [], 0
     for text in formats:

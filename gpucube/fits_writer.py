@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from astropy.io import fits
@@ -84,13 +85,21 @@ def table_bytes(name: str, columns: Sequence[Column], cards: Mapping[str, object
     """
     n_rows = len(columns[0].values)
     stored = [column.stored for column in columns]
-    record = np.zeros(n_rows, dtype=[(c.name, s.dtype, s.shape[1:]) for c, s in zip(columns, stored, strict=True)])
-    for column, values in zip(columns, stored, strict=True):
-        record[column.name] = values
-    header = _table_cards(record.dtype.itemsize, n_rows, [column.layout for column in columns])
+    width = sum(values.dtype.itemsize * math.prod(values.shape[1:]) for values in stored)
+    header = _table_text(width, n_rows, tuple(column.layout for column in columns))
     further = dict(cards or {})
     named = further if "EXTNAME" in further else {"EXTNAME": (name, "extension name")} | further
-    return _header_bytes([*header, *_pairs(named)]) + _padded(record.tobytes(), b"\0")
+    return _header_bytes(header + header_text(_pairs(named))) + _padded(_rows(stored), b"\0")
+
+
+def _rows(columns: Sequence[np.ndarray]) -> bytes:
+    """Bytes of a table row by row."""
+    if len(columns[0]) == 1:  # cubes, whose record would be another copy
+        return b"".join(values.tobytes() for values in columns)
+    record = np.zeros(len(columns[0]), dtype=[(str(i), c.dtype, c.shape[1:]) for i, c in enumerate(columns)])
+    for number, values in enumerate(columns):
+        record[str(number)] = values
+    return record.tobytes()
 
 
 def image_bytes(data: np.ndarray | None, cards: Mapping[str, object] | None = None) -> bytes:
@@ -108,9 +117,9 @@ def image_bytes(data: np.ndarray | None, cards: Mapping[str, object] | None = No
     bytes
         The HDU, as astropy would write it before others.
     """
-    header = _image_cards(() if data is None else data.shape)
+    header = header_text(_image_cards(() if data is None else data.shape))
     values = b"" if data is None else _padded(data.astype(">f8").tobytes(), b"\0")
-    return _header_bytes([*header, *_pairs(cards or {})]) + values
+    return _header_bytes(header + header_text(_pairs(cards or {}))) + values
 
 
 def hdu_bytes(hdu: fits.BinTableHDU) -> bytes:
@@ -129,7 +138,9 @@ def hdu_bytes(hdu: fits.BinTableHDU) -> bytes:
     return fits_bytes(fits.HDUList([fits.PrimaryHDU(), hdu]), compress=False)[len(image_bytes(None)) :]
 
 
-def _table_cards(width: int, n_rows: int, layout: list[tuple[str, str, str | None, str | None]]) -> list[Card]:
+# Tables of models have few layouts.
+@lru_cache(maxsize=64)
+def _table_text(width: int, n_rows: int, layout: tuple[tuple[str, str, str | None, str | None], ...]) -> str:
     cards: list[Card] = [
         ("XTENSION", "BINTABLE", "binary table extension"),
         ("BITPIX", 8, "array data type"),
@@ -143,7 +154,7 @@ def _table_cards(width: int, n_rows: int, layout: list[tuple[str, str, str | Non
     for number, column in enumerate(layout, start=1):
         keys = (f"{key}{number}" for key in ("TTYPE", "TFORM", "TUNIT", "TDIM"))
         cards += [(key, value) for key, value in zip(keys, column, strict=True) if value is not None]
-    return cards
+    return header_text(cards)
 
 
 def _image_cards(shape: tuple[int, ...]) -> list[Card]:
@@ -161,8 +172,8 @@ def _pairs(cards: Mapping[str, object]) -> list[Card]:
     return [(key, *one) if isinstance(one, tuple) else (key, one) for key, one in each]
 
 
-def _header_bytes(cards: Sequence[Card]) -> bytes:
-    return _padded((header_text(cards) + "END".ljust(CARD)).encode("ascii"), b" ")
+def _header_bytes(cards: str) -> bytes:
+    return _padded((cards + "END".ljust(CARD)).encode("ascii"), b" ")
 
 
 def _padded(content: bytes, filling: bytes) -> bytes:

@@ -77,13 +77,22 @@ class Backend:
         Returns
         -------
         list of array
-            Arrays of this library on this device, of the same dtypes.
+            Arrays of this library on this device, of the same dtypes; not to be written to, because with NumPy they
+            are those of the host.
         """
         if array_api_compat.is_cupy_namespace(self.xp):
             return _in_one_transfer(columns)
         places, _ = packed_layout(columns)
-        joined = (np.concatenate(parts, dtype=place.dtype) for parts, place in zip(columns, places, strict=True))
+        parts_and_dtypes = [(parts, place.dtype) for parts, place in zip(columns, places, strict=True)]
+        if array_api_compat.is_numpy_namespace(self.xp):
+            return [_joined(parts, dtype) for parts, dtype in parts_and_dtypes]
+        joined = (np.concatenate(parts, dtype=dtype) for parts, dtype in parts_and_dtypes)
         return [self.xp.asarray(values, device=self.device) for values in joined]
+
+
+def _joined(parts: Sequence[np.ndarray], dtype: np.dtype) -> np.ndarray:
+    """Arrays one after the other; a single one is copied only if it has to be."""
+    return np.asarray(parts[0], dtype=dtype, order="C") if len(parts) == 1 else np.concatenate(parts, dtype=dtype)
 
 
 def _in_one_transfer(columns: Sequence[Sequence[np.ndarray]]) -> list[Array]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import reduce
-from operator import and_
+from itertools import accumulate
+from operator import add, and_
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -74,18 +75,16 @@ def event_fates(
     """
     xp = array_namespace(energy, *position)
     energy, *place = (xp.astype(values, xp.float64) for values in (energy, *position))
-    reasons = (
-        ~(_all(xp.isfinite(values) for values in (energy, *place)) & (energy > 0)),
-        excluded,
-        energy < cut,
-        ~_inside(energy, edges[0]),
-        ~_all(_inside(values, its_edges) for values, its_edges in zip(place, edges[1:], strict=True)),
+    conditions = (
+        _all(xp.isfinite(values) for values in (energy, *place)) & (energy > 0),
+        ~excluded,
+        ~(energy < cut),
+        _inside(energy, edges[0]),
+        _all(_inside(values, its_edges) for values, its_edges in zip(place, edges[1:], strict=True)),
     )
-    fates = xp.full_like(energy, FILLED, dtype=xp.int8)
-    # The first reason in the order of FATES counts, so that it is written last.
-    for number, reason in reversed(list(enumerate(reasons))):
-        fates = xp.where(reason, number, fates)
-    return fates
+    # The first condition that fails decides, so that its number in FATES is how many there are before it.
+    holds = accumulate(conditions, and_)
+    return reduce(add, (xp.astype(so_far, xp.int8) for so_far in holds))
 
 
 def _all(conditions: Iterable[Array]) -> Array:

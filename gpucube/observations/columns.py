@@ -28,13 +28,15 @@ _UNIT_SPELLINGS = {"degs": "deg", "degrees": "deg", "sec": "s", "secs": "s", "se
 }
 
 
-def read_tables(path: str | Path) -> list[Table]:
+def read_tables(path: str | Path, kind: type[Table] = Table) -> list[Table]:
     """Read all tables of a file that astropy can read.
 
     Parameters
     ----------
     path : path-like
         FITS file (every table HDU), VOTable (every table), ECSV, CSV or other text table; compressed or not.
+    kind : type
+        Class that is wanted. Where that costs another copy, they are of the class `astropy.table.Table` all the same.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def read_tables(path: str | Path) -> list[Table]:
             warnings.simplefilter("ignore", VOWarning)
             # Either only filling is missing at the end, or an error follows.
             warnings.filterwarnings("ignore", "File may have been truncated")
-            tables = _tables_of(path)
+            tables = _tables_of(path, kind)
     # Damaged files make astropy raise errors of every kind (OSError, EOFError, zlib.error, TypeError, ...).
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -67,12 +69,12 @@ def read_tables(path: str | Path) -> list[Table]:
     return tables
 
 
-def _tables_of(path: Path) -> list[Table]:
+def _tables_of(path: Path, kind: type[Table]) -> list[Table]:
     # All of it, because a compressed file that was cut off is an error only to who reads to its end.
     with get_readable_fileobj(path, encoding="binary") as file:
         content = file.read()
     if content.startswith(b"SIMPLE"):
-        plain = plain_tables(content)
+        plain = plain_tables(content, kind)
         if plain is not None:
             return plain
         with fits.open(io.BytesIO(content)) as hdus:
@@ -115,6 +117,8 @@ def column_floats(column: Column) -> NDArray[np.float64]:
     ValueError
         If the column holds arrays, or text that is no number.
     """
+    if type(column) is Column and column.ndim == 1 and column.dtype.kind in "fiu":  # what almost all are
+        return np.array(column, dtype=np.float64)
     data = np.ma.asarray(column)
     if data.ndim != 1:
         raise ValueError(f"holds arrays of shape {data.shape[1:]}, not numbers")
@@ -136,6 +140,8 @@ def column_texts(column: Column) -> list[str]:
     list of str
         Their texts without blanks around them, empty where they are masked.
     """
+    if type(column) is Column and column.dtype.kind == "U":  # what almost all are
+        return [text.strip() for text in column.tolist()]
     data = np.ma.asarray(column)
     texts = (value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in data.data)
     return ["" if masked else text.strip() for text, masked in zip(texts, np.ma.getmaskarray(data), strict=True)]
@@ -215,8 +221,8 @@ def column_values(
     if name not in table.colnames:
         raise DataError("no such column", path, column=name, remedy=f"columns: {', '.join(table.colnames)}")
     try:
-        values = column_floats(table[name])
-        return u.Quantity(values, column_unit(table[name], unit)).to_value(unit)
+        values, stored, wanted = column_floats(table[name]), column_unit(table[name], unit), u.Unit(unit)
+        return values if stored is wanted else u.Quantity(values, stored).to_value(wanted)
     except (TypeError, ValueError, u.UnitConversionError) as error:
         remedy = f"give numbers in {unit}" if str(unit) else "give numbers"
         raise DataError(str(error), path, column=name, remedy=remedy) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import numpy as np
 from astropy.utils import iers
 from numpy.typing import NDArray
 
-__all__ = ["any_year", "bundled_earth_orientation", "earth_table"]
+__all__ = ["bundled_earth_orientation", "earth_table"]
 
 # Where the columns are in the lines, one a day, of the two files that come with astropy. Bulletin B is final.
 BULLETIN_A = np.dtype(
@@ -50,7 +51,7 @@ def bundled_earth_orientation() -> Iterator[None]:
         Nothing.
     """
     with (
-        any_year(),
+        _any_year(),
         iers.conf.set_temp("auto_download", False),
         iers.conf.set_temp("auto_max_age", None),
         iers.conf.set_temp("iers_degraded_accuracy", "ignore"),
@@ -59,7 +60,7 @@ def bundled_earth_orientation() -> Iterator[None]:
 
 
 @contextmanager
-def any_year() -> Iterator[None]:
+def _any_year() -> Iterator[None]:
     """Let nothing warn of years beyond the tables, in a ``with`` statement.
 
     Pointing and events are off together there, which does not matter here.
@@ -100,16 +101,22 @@ def _combined(bulletin_a: bytes, bulletin_b: bytes) -> list[NDArray[np.float64]]
     """MJD and the values, pole in arcsec: of bulletin B where there is one, else of bulletin A."""
     rows = np.frombuffer(bulletin_a, BULLETIN_A)
     rows = rows[(rows["FLAG"] != b" ") & (np.strings.strip(rows["UT1_UTC"]) != b"")]
-    header = sum(len(line) for line in bulletin_b.splitlines(keepends=True) if line.startswith(b"#"))
-    final = np.frombuffer(bulletin_b[header:], BULLETIN_B)
+    header = re.match(rb"(#.*\n)*", bulletin_b)
+    final = np.frombuffer(bulletin_b, BULLETIN_B, offset=header.end() if header else 0)
     mjd, final_mjd = _numbers(rows["MJD"]), _numbers(final["MJD"])
-    in_a = np.isfinite(_numbers(rows["UT1_UTC_B"]))
+    in_a = np.flatnonzero(rows["UT1_UTC_B"] != b" " * rows["UT1_UTC_B"].itemsize)
     _, place, place_b = np.intersect1d(mjd[in_a], final_mjd, return_indices=True)
+    is_final = np.zeros(mjd.size, dtype=bool)
+    is_final[in_a[place]] = True
     combined = [mjd]
     for name in VALUES:
-        values, of_b = _numbers(rows[name]), _numbers(rows[f"{name}_B"])
-        of_b[np.flatnonzero(in_a)[place]] = _numbers(final[name])[place_b]
-        combined.append(np.where(np.isnan(of_b), values, of_b))
+        values = np.empty(mjd.size)
+        values[in_a[place]] = _numbers(final[name][place_b])
+        # To read a number takes longer than all else, and most days are final.
+        values[~is_final] = _numbers(rows[f"{name}_B"][~is_final])
+        lacking = np.isnan(values)
+        values[lacking] = _numbers(rows[name][lacking])
+        combined.append(values)
     return combined
 
 

@@ -86,5 +86,7 @@ def in_good_time(time: NDArray[np.float64], intervals: Intervals) -> NDArray[np.
     if not len(intervals):
         return np.zeros(time.shape, dtype=bool)
     start, stop = intervals.T
+    if len(intervals) == 1:  # as almost everywhere, and ten times as fast
+        return (time >= start - GTI_SLACK) & (time <= stop + GTI_SLACK)
     index = np.searchsorted(start - GTI_SLACK, time, side="right") - 1
     return (index >= 0) & (time <= stop[np.maximum(index, 0)] + GTI_SLACK)

@@ -186,9 +186,8 @@ def column_name(hdu: fits.BinTableHDU, name: str) -> str | None:
     str or None
         Its spelling, capitals first; None if there is no such column.
     """
-    return next(
-        (found for found in (name, *hdu.columns.names) if found.upper() == name and found in hdu.columns.names), None
-    )
+    names = hdu.columns.names
+    return name if name in names else next((found for found in names if found.upper() == name), None)
 
 
 def read_column(hdu: fits.BinTableHDU, name: str, unit: u.UnitBase) -> np.ndarray:
@@ -243,7 +242,8 @@ def read_time_column(hdu: fits.BinTableHDU, name: str) -> np.ndarray:
         The column is missing, has no numbers, or no unit of time.
     """
     unit = time_unit(hdu.header)
-    return read_column(hdu, name, unit).astype(np.float64) * unit.to(u.s)
+    values, factor = read_column(hdu, name, unit).astype(np.float64, copy=False), unit.to(u.s)
+    return values if factor == 1 else values * factor
 
 
 def _numbers(hdu: fits.BinTableHDU, spelling: str, name: str) -> np.ndarray:

@@ -19,6 +19,8 @@ __all__ = ["clock_shift", "comment_unit", "header_number", "header_text", "parse
 # Names of time scales in the FITS standard (table 30) that astropy does not know. GPS time is not one of them: it needs
 # a shift.
 SCALE_NAMES = {"tdt": "tt", "et": "tt", "iat": "tai", "ut": "ut1", "gmt": "utc"}
+# The scale "local" cannot be converted to any other.
+SCALES = frozenset(Time.SCALES) - {"local"}
 # Where the clocks are the same, their difference (s) is 0 but for rounding, which must not move anything.
 SAME_CLOCK = 1e-3
 # Keywords that give a reference time, and the format of their number.
@@ -155,8 +157,7 @@ def reference_time(header: fits.Header) -> Time:
     """
     name = header_text(header, "TIMESYS").lower() if "TIMESYS" in header else "tt"
     scale = SCALE_NAMES.get(name, name)
-    # The scale "local" cannot be converted to any other.
-    if scale not in set(Time.SCALES) - {"local"}:
+    if scale not in SCALES:
         remedy = "set TIMESYS to TT, UTC, TAI or TDB"
         raise DataError(
             f"{header['TIMESYS']!r} is no time scale", hdu=header.get("EXTNAME"), column="TIMESYS", remedy=remedy

@@ -11,17 +11,18 @@ References
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import astropy.units as u
-import erfa
 import numpy as np
 from astropy.coordinates import EarthLocation
 from astropy.time import Time
+from erfa import ufunc
 from numpy.typing import NDArray
 
-from gpucube.observations.earth import any_year, bundled_earth_orientation, earth_table
+from gpucube.observations.earth import bundled_earth_orientation, earth_table
 
 __all__ = ["Horizon"]
 
@@ -68,13 +69,12 @@ class Horizon:
             Good for hours around that time.
         """
         place = _geodetic(*location.to_value(u.m).item())
-        # As astropy adds seconds to a time, without its objects.
+        # As astropy adds seconds to a time, without its objects. The functions of ERFA itself, which warn of no year:
+        # pointing and events are off together there, which does not matter here.
         day, fraction = _tai(reference.jd1, reference.jd2, reference.scale)
-        with any_year():
-            utc = erfa.taiutc(day, fraction + time / DAY)
+        *utc, _ = ufunc.taiutc(day, fraction + time / DAY)
         ut1_utc, pole_x, pole_y = _earth_orientation(*utc)
-        with any_year():
-            astrometry, _ = erfa.apco13(*utc, ut1_utc, *place, pole_x, pole_y, *AIRLESS)
+        astrometry, _, _ = ufunc.apco13(*utc, ut1_utc, *place, pole_x, pole_y, *AIRLESS)
         return cls(time, np.asarray(astrometry))
 
     def apparent(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -90,7 +90,7 @@ class Horizon:
         numpy.ndarray of float64, that shape and (3,)
             Unit vectors (CIRS).
         """
-        return erfa.s2c(*erfa.atciqz(ra, dec, self.astrometry))
+        return ufunc.s2c(*ufunc.atciqz(ra, dec, self.astrometry))
 
     def matrices(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Rotations from apparent directions to north, east and zenith.
@@ -107,15 +107,20 @@ class Horizon:
         """
         star = self.astrometry
         turned = star["eral"] + EARTH_RATE * (times - self.time)
-        zero, one = np.zeros_like(turned), np.ones_like(turned)
-        earth = np.array(
-            [[np.cos(turned), np.sin(turned), zero], [-np.sin(turned), np.cos(turned), zero], [zero, zero, one]]
-        )
-        sx, cx, sy, cy = np.sin(star["xpl"]), np.cos(star["xpl"]), np.sin(star["ypl"]), np.cos(star["ypl"])
-        pole = np.array([[cx, 0, sx], [sx * sy, cy, -cx * sy], [-sx * cy, sy, cx * cy]])
-        sp, cp = star["sphi"], star["cphi"]
-        upright = np.array([[-sp, 0, cp], [0, 1, 0], [cp, 0, sp]])
-        return upright @ pole @ np.moveaxis(earth, -1, 0)
+        x, y, z = _upright(*(star[name].item() for name in ("xpl", "ypl", "sphi", "cphi"))).T
+        cos, sin = np.cos(turned)[:, None], np.sin(turned)[:, None]
+        rotations = np.empty((len(turned), 3, 3))
+        rotations[..., 0] = x * cos - y * sin
+        rotations[..., 1] = x * sin + y * cos
+        rotations[..., 2] = z
+        return rotations
+
+
+def _upright(pole_x: float, pole_y: float, sin_lat: float, cos_lat: float) -> NDArray[np.float64]:
+    """Rotation from the axes of the Earth, turned to the observatory's meridian, to north, east and zenith."""
+    sx, cx, sy, cy = math.sin(pole_x), math.cos(pole_x), math.sin(pole_y), math.cos(pole_y)
+    pole = np.array([[cx, 0, sx], [sx * sy, cy, -cx * sy], [-sx * cy, sy, cx * cy]])
+    return np.array([[-sin_lat, 0, cos_lat], [0, 1, 0], [cos_lat, 0, sin_lat]]) @ pole
 
 
 # Most data sets have one reference time, and are of one observatory.
@@ -130,7 +135,7 @@ def _tai(jd1: float, jd2: float, scale: str) -> tuple[float, float]:
 @lru_cache(maxsize=64)
 def _geodetic(x: float, y: float, z: float) -> tuple[float, float, float]:
     """Longitude and latitude in rad and height in m of a place in m from the centre of the Earth."""
-    longitude, latitude, height = erfa.gc2gd(WGS84, np.array([x, y, z]))
+    longitude, latitude, height, _ = ufunc.gc2gd(WGS84, np.array([x, y, z]))
     return float(longitude), float(latitude), float(height)
 
 

@@ -28,13 +28,15 @@ ASCII_TABLE = b"XTENSION= 'TABLE"
 SERIALIZED = "ASTROPY-SERIALIZED"
 
 
-def plain_tables(content: bytes) -> list[Table] | None:
+def plain_tables(content: bytes, kind: type[Table] = Table) -> list[Table] | None:
     """Read the tables of a FITS file.
 
     Parameters
     ----------
     content : bytes
         The file, decompressed.
+    kind : type
+        Class of the result, because to convert a table takes astropy as long as to make it.
 
     Returns
     -------
@@ -44,7 +46,7 @@ def plain_tables(content: bytes) -> list[Table] | None:
     hdus = None if ASCII_TABLE in content else fits_reader.regular_tables(content)
     if hdus is None or not all(map(_is_plain, hdus)):
         return None
-    return [_table(hdu) for hdu in hdus]
+    return [_table(hdu, kind) for hdu in hdus]
 
 
 def _is_plain(hdu: fits_reader.Table) -> bool:
@@ -60,12 +62,8 @@ def _is_plain(hdu: fits_reader.Table) -> bool:
     )
 
 
-def _table(hdu: fits_reader.Table) -> Table:
-    columns = []
-    for name in hdu.columns.names:
-        unit = hdu.columns[name].unit
-        parsed = u.Unit(unit, format="fits", parse_strict="warn") if unit else None
-        columns.append(Column(hdu.data[name].copy(), name=name, unit=parsed))
+def _table(hdu: fits_reader.Table, kind: type[Table]) -> Table:
+    names = hdu.columns.names
     meta: dict[str, object] = {}
     for keyword, value in hdu.header.cards:
         key = "comments" if keyword == "COMMENT" else keyword
@@ -74,7 +72,12 @@ def _table(hdu: fits_reader.Table) -> Table:
             meta[key] = [*(before if isinstance(before, list) else [before]), value]
         elif not STRUCTURE.fullmatch(keyword):
             meta[key] = value
-    return Table(columns, meta=meta, copy=False)
+    # Not as columns, which would be made anew.
+    table = kind([hdu.data[name].copy() for name in names], names=names, meta=meta, copy=False)
+    for name in names:
+        if unit := hdu.columns[name].unit:
+            table[name].unit = u.Unit(unit, format="fits", parse_strict="warn")
+    return table
 
 
 def plain_hdu(table: Table, name: str) -> bytes | None:

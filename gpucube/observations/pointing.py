@@ -40,8 +40,10 @@ FIRST_STEP = 60.0  # s
 MAX_BISECTIONS = 14
 MatricesAt = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 OFF = np.deg2rad(2.5)
-# Four directions in the field of view, 2.5 deg from the pointing
-CROSS = np.array([[np.cos(OFF), y * np.sin(OFF), z * np.sin(OFF)] for y, z in ((0, 1), (1, 0), (0, -1), (-1, 0))])
+# Four directions in the field of view, 2.5 deg from the pointing, and the pointing itself
+CROSS = np.array(
+    [*([np.cos(OFF), y * np.sin(OFF), z * np.sin(OFF)] for y, z in ((0, 1), (1, 0), (0, -1), (-1, 0))), [1.0, 0.0, 0.0]]
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,17 +291,14 @@ def _sampled(matrices_at: MatricesAt, start: float, stop: float, track: Track) -
 def _steps(matrices: np.ndarray) -> np.ndarray:
     """Angles in rad between successive rotations."""
     cosine = 0.5 * (np.einsum("kij,kij->k", matrices[1:], matrices[:-1]) - 1)
-    return np.arccos(np.clip(cosine, -1, 1))
+    return np.arccos(np.minimum(np.maximum(cosine, -1), 1))
 
 
 def _apparent(ra: float, dec: float, horizon: Horizon) -> tuple[np.ndarray, np.ndarray]:
     """Apparent direction of a pointing, and the rotation, shape (3, 3), to apparent directions around it."""
-    lon, lat = np.deg2rad(ra), np.deg2rad(dec)
-    # A cross of 2.5 deg around the pointing, and the pointing itself
-    sky = np.vstack(
-        [CROSS @ fov_matrix(lon, lat), [[np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)]]]
-    )
-    apparent = horizon.apparent(np.arctan2(sky[:, 1], sky[:, 0]), np.arctan2(sky[:, 2], np.hypot(sky[:, 0], sky[:, 1])))
+    sky = CROSS @ fov_matrix(np.deg2rad(ra), np.deg2rad(dec))
+    x, y, z = sky.T
+    apparent = horizon.apparent(np.arctan2(y, x), np.arctan2(z, np.hypot(x, y)))
     return apparent[-1], _best_rotations(sky, apparent[None])[0]
 
 

@@ -99,10 +99,9 @@ def site_note(header: fits.Header) -> str | None:
 
 
 def _has_location(header: fits.Header) -> bool:
-    if not {"GEOLON", "GEOLAT"} <= set(header):
-        return False
+    keys = "GEOLON", "GEOLAT"
     # Zeros fill what a writer does not know: in the Gulf of Guinea there is no telescope.
-    return any(header_number(header, key) for key in ("GEOLON", "GEOLAT"))
+    return all(key in header for key in keys) and any(header_number(header, key) for key in keys)
 
 
 def _site(header: fits.Header) -> str:

@@ -148,7 +148,7 @@ def _stored_coordinates(events: fits.BinTableHDU, align: str) -> tuple[np.ndarra
 
 def _read_sky(source: EventSource, align: str) -> tuple[SkyView, tuple[str, ...]]:
     events, header = source.events, source.events.header
-    ra, dec = (read_column(events, name, u.deg).astype(np.float64) for name in ("RA", "DEC"))
+    ra, dec = (read_column(events, name, u.deg).astype(np.float64, copy=False) for name in ("RA", "DEC"))
     track, note = read_track(source)
     needs_location = align == "ALTAZ" or track.moves
     rotation = _rotation(source, align, track) if needs_location else radec_rotation(track.ra[0], track.dec[0])

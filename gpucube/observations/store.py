@@ -89,13 +89,13 @@ def _gadf_files(folder: Path, table: ObservationTable) -> dict[int, ObservationF
     is_integer = np.asarray(index["OBS_ID"]).dtype.kind in "iu"
     numbers = (np.asarray(index["OBS_ID"]) if is_integer else column_values(index, "OBS_ID", "", path)).tolist()
     # Several HDUs are in a file: look at the disk once.
-    path_of = lru_cache(lambda directory, name: _compressed_or_not(base / directory / name))
+    path_of = lru_cache(lambda directory, name: _compressed_or_not(base.joinpath(directory, name)))
     for obs_id, kind, directory, name, hdu in zip(numbers, *texts, strict=True):
         location = HduLocation(path_of(directory, name), hdu or None)
         parts_of_one = found.setdefault(obs_id, {})
         known = parts_of_one.get(kind.lower(), location)
         # Two answers are none: which of them is right cannot be told.
-        parts_of_one[kind.lower()] = location if known == location else None
+        parts_of_one[kind.lower()] = location if known is location or known == location else None
     files = {}
     for obs_id, safe_energy in zip(_obs_ids(table), _safe_energies(table, folder), strict=True):
         events, area, gti, pointing, background = (found.get(obs_id, {}).get(kind) for kind in HDU_TYPES)
@@ -263,7 +263,9 @@ class DataStore:
         files = self.files_of(obs_id)
         locations = (files.events, files.effective_area, files.pointing)
         paths = [location.path for location in locations if location is not None]
-        return tuple(path.stat().st_size if path.is_file() else -1 for path in paths)
+        # Often one file
+        size = {path: path.stat().st_size if path.is_file() else -1 for path in set(paths)}
+        return tuple(size[path] for path in paths)
 
     def select(self, obs_ids: Collection[int]) -> DataStore:
         """Only some of the observations.

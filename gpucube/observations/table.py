@@ -79,14 +79,14 @@ class ObservationTable(Table):
             If the file cannot be read, or lacks observation numbers or pointings. Missing ALT_PNT and AZ_PNT
             are no error here.
         """
-        tables = read_tables(path)
+        tables = read_tables(path, cls)
         table = next((t for t in tables if _spelling(t, "OBS_ID")), tables[0])
         for name in _REQUIRED:
             if _spelling(table, name) is None:
                 accepted = ", ".join(_COLUMNS[name][1])
                 remedy = f"name it {accepted} in any case; columns found: {', '.join(table.colnames)}"
                 raise DataError("column is missing", path, column=name, remedy=remedy)
-        return _with_gadf_columns(cls(table, copy=False), path)
+        return _with_gadf_columns(table if isinstance(table, cls) else cls(table, copy=False), path)
 
     @property
     def pointing(self) -> SkyCoord:

@@ -98,7 +98,7 @@ def read_track(source: EventSource) -> tuple[Track, str | None]:
     if mode == "DRIFT" and {"ALT_PNT", "AZ_PNT"} <= set(header):
         return _drift(source), None
     with _pointing_table(source.files, source.hdus) as table:
-        in_header = {"RA_PNT", "DEC_PNT"} <= set(header) and mode != "DRIFT"
+        in_header = "RA_PNT" in header and "DEC_PNT" in header and mode != "DRIFT"
         if table is not None and not (in_header and mode not in MOVING_MODES):
             return _from_table(table, source), FROM_TABLE
     if mode == "DRIFT":

@@ -245,5 +245,6 @@ def _between_nodes(time: np.ndarray | None, n_events: int, rotation: FovRotation
         return np.zeros(n_events, dtype=np.intp), np.zeros(n_events)
     # Seconds since the first node: event times since 2001 would leave float64 few digits for their difference.
     time, nodes = time - rotation.times[0], rotation.times - rotation.times[0]
-    before = np.clip(np.searchsorted(nodes, time, side="right") - 1, 0, len(nodes) - 2)
-    return before, (time - nodes[before]) / (nodes[before + 1] - nodes[before])
+    # Without the nodes at the ends, none is before the first or after the last but one.
+    before = np.searchsorted(nodes[1:-1], time, side="right")
+    return before, (time - nodes.take(before)) / np.diff(nodes).take(before)

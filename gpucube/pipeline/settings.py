@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 from gpucube._version import __version__
 from gpucube.arrays.backend import BACKENDS
@@ -184,6 +184,7 @@ class Settings:
         str
             16 hexadecimal digits.
         """
-        own = {name: value for name, value in asdict(self).items() if name not in NOT_OF_THE_MODEL}
+        names = (field.name for field in fields(self) if field.name not in NOT_OF_THE_MODEL)
+        own = {name: getattr(self, name) for name in names}
         parts = [__version__, own, mask, group, *observations]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

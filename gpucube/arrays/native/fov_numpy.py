@@ -13,10 +13,11 @@ import numpy as np
 
 __all__ = ["between_rotations"]
 
-BLOCK = 2**12  # events
+BLOCK = 2**13  # events
 DEGREE = math.pi / 180
-# Directions of which sines and cosines are known: the step, 45/64 deg, is an exact number.
-N_DIRECTIONS = 512
+# Directions of which sines and cosines are known: the step, 45/1024 deg, is an exact number, and small enough for two
+# terms of either series. A field of view needs some hundred of them, which stay near the core.
+N_DIRECTIONS = 2**13
 STEP = 360 / N_DIRECTIONS
 _TURN = np.arange(N_DIRECTIONS) * STEP * DEGREE
 _COS, _SIN = np.cos(_TURN), np.sin(_TURN)
@@ -63,28 +64,54 @@ def between_rotations(
         found[:] = 0.0 * lon + 0.0 * lat
         for start in range(0, index.shape[0], BLOCK):
             events = index[start : start + BLOCK]
-            before = node[events].astype(np.intp)
+            before = node.take(events).astype(np.intp)
             turns = changes.take(before, axis=1)
-            turns *= weight[events]
+            turns *= weight.take(events)
             turns += elements.take(before, axis=1)
-            products = turns.reshape(3, 3, -1) * _directions(np.stack([lon[events], lat[events]]))
-            x, y, z = products[:, 0] + products[:, 1] + products[:, 2]
-            found[:, events] = _angles(np.stack([y, z]), np.stack([x, np.sqrt(x * x + y * y)]))
+            products = turns.reshape(3, 3, -1)
+            products *= _directions(lon.take(events), lat.take(events))
+            vector = products[:, 0]
+            vector += products[:, 1]
+            vector += products[:, 2]
+            x, y, z = vector
+            found[0][events] = _angles(y, x)
+            found[1][events] = _angles(z, np.sqrt(x * x + y * y))
     return found[0], found[1]
 
 
-def _directions(angles: np.ndarray) -> np.ndarray:
-    """Unit vectors, shape (3, n), of longitudes and latitudes in deg, shape (2, n)."""
-    number = np.rint(angles * (1 / STEP))
-    rest = (angles - number * STEP) * DEGREE
+# In place wherever it goes, below: to fill new memory takes as long as to multiply.
+def _directions(lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
+    """Unit vectors, shape (3, n), of longitudes and latitudes in deg, shape (n,)."""
+    (cos_lon, sin_lon), (cos_lat, sin_lat) = _cos_sin(lon), _cos_sin(lat)
+    vectors = np.empty((3, lon.shape[0]))
+    np.multiply(cos_lat, cos_lon, out=vectors[0])
+    np.multiply(cos_lat, sin_lon, out=vectors[1])
+    vectors[2] = sin_lat
+    return vectors
+
+
+def _cos_sin(angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines of angles in deg: those of the direction of the table next to each, turned by the rest."""
+    rest = np.rint(angle * (1 / STEP))
+    index = rest.astype(np.intp)
+    index &= N_DIRECTIONS - 1
+    rest *= -STEP
+    rest += angle
+    rest *= DEGREE
     square = rest * rest
-    cos = 1.0 + square * (square * (1 / 24) - 0.5)
-    sin = rest * (1.0 + square * (square * (1 / 120) - 1 / 6))
-    index = number.astype(np.intp) & (N_DIRECTIONS - 1)
+    sin_rest = square * (-1 / 6)
+    sin_rest += 1.0
+    sin_rest *= rest
+    square *= -0.5
+    square += 1.0
+    cos_rest = square
     cos_near, sin_near = _COS.take(index), _SIN.take(index)
-    cos_lon, cos_lat = cos_near * cos - sin_near * sin
-    sin_lon, sin_lat = sin_near * cos + cos_near * sin
-    return np.stack([cos_lat * cos_lon, cos_lat * sin_lon, sin_lat])
+    cos = cos_near * cos_rest
+    cos -= sin_near * sin_rest
+    sin_near *= cos_rest
+    cos_near *= sin_rest
+    sin_near += cos_near
+    return cos, sin_near
 
 
 def _angles(y: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -96,6 +123,6 @@ def _angles(y: np.ndarray, x: np.ndarray) -> np.ndarray:
         angle *= square
         angle += coefficient
     angle *= ratio
-    far = np.nonzero(~((square < NEAR * NEAR) & (x > 0)))
+    far = np.flatnonzero(~((square < NEAR * NEAR) & (x > 0)))
     angle[far] = np.arctan2(y[far], x[far]) / DEGREE
     return angle
