@@ -17,6 +17,8 @@ Array = Any
 # What can become of an event, in the order in which it is asked.
 FATES = ("invalid", "excluded", "below_threshold", "outside_energy", "outside_fov", "filled")
 FILLED = FATES.index("filled")
+# TeV. Some libraries take smaller float32 numbers, subnormal ones, for zeros; the ledger must not tell which.
+LEAST_ENERGY = 2.0**-126
 
 
 def tally_fates(
@@ -76,7 +78,7 @@ def event_fates(
     xp = array_namespace(energy, *position)
     energy, *place = (xp.astype(values, xp.float64) for values in (energy, *position))
     conditions = (
-        _all(xp.isfinite(values) for values in (energy, *place)) & (energy > 0),
+        _all(xp.isfinite(values) for values in (energy, *place)) & (energy >= LEAST_ENERGY),
         ~excluded,
         ~(energy < cut),
         _inside(energy, edges[0]),

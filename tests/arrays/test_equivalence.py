@@ -27,7 +27,7 @@ def event_lists(draw: st.DrawFn) -> tuple[np.ndarray, ...]:
     dtype = draw(st.sampled_from([np.float32, np.float64]))
     columns = []
     for axis in AXES:
-        special = [*axis.edges.tolist(), np.nan, np.inf, -np.inf, 0.0, -1.0]
+        special = [*axis.edges.tolist(), np.nan, np.inf, -np.inf, 0.0, -1.0, 2.0**-149, 2.0**-126]
         numbers = st.floats(-6, 100, width=32) | st.sampled_from(special)
         columns.append(np.array(draw(st.lists(numbers, min_size=n, max_size=n)), dtype=dtype))
     return (*columns, draw(arrays(bool, n)))
@@ -49,7 +49,7 @@ def test_every_event_has_one_fate_and_filled_ones_are_counted(
     assert tallies.sum() == len(events[0])
     assert counts.sum() == tallies[FATES.index("filled")]
     energy, dety, detx, excluded = events
-    valid = np.isfinite(energy) & np.isfinite(dety) & np.isfinite(detx) & (energy > 0)
+    valid = np.isfinite(energy) & np.isfinite(dety) & np.isfinite(detx) & (energy >= np.finfo(np.float32).tiny)
     kept = valid & ~excluded & (energy.astype(float) >= cut)
     sample = np.stack([column.astype(float) for column in (energy, dety, detx)], axis=1)[kept]
     np.testing.assert_array_equal(counts, np.histogramdd(sample, [axis.edges for axis in AXES])[0])
