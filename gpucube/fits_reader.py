@@ -135,8 +135,7 @@ def regular_tables(content: bytes) -> list[Table] | None:
         # Long texts and characters that FITS does not allow are for astropy.
         if not header or b"CONTINUE" in header or not header.isascii():
             return None
-        cards = _structure(header)
-        size = _data_size(cards)
+        cards, size = _structure(header)
         if size is None:
             return None
         data = start + _padded(len(header))
@@ -150,11 +149,13 @@ def regular_tables(content: bytes) -> list[Table] | None:
 
 # Instrument responses of all observations have the same few headers.
 @lru_cache(maxsize=64)
-def _structure(header: bytes) -> Mapping[bytes, bytes]:
+def _structure(header: bytes) -> tuple[Mapping[bytes, bytes], int | None]:
+    """Keywords of the structure of an HDU, and the size of its data in bytes; None if it cannot be told."""
     starts = (start for start in range(len(header) - CARD, -1, -CARD) if header[start : start + 5] in OF_STRUCTURE)
     matches = (STRUCTURE.match(header, start) for start in starts)
     # From the last to the first: of two cards of a name, the first counts.
-    return MappingProxyType({match[1]: match[2] for match in matches if match})
+    cards = MappingProxyType({match[1]: match[2] for match in matches if match})
+    return cards, _data_size(cards)
 
 
 def _data_size(cards: Mapping[bytes, bytes]) -> int | None:

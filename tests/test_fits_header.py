@@ -91,6 +91,12 @@ def test_no_astropy_header_is_made_of_regular_cards() -> None:
     assert copy.copy(found)["N"] == 4
 
 
+@pytest.mark.parametrize("card", ["COMMENT bell \a", "A       = 'bell \a'", "A       = 1 / caf\u00e9"])
+def test_characters_that_fits_does_not_allow_are_left_to_astropy(card: str) -> None:
+    """Commentary, too."""
+    assert not isinstance(parse_header(card.ljust(80) + "END".ljust(80)), Header)
+
+
 @pytest.mark.parametrize("value", ["1.5D3", "1.5E3", "1500", "+1500.", "001500", ".15E4"])
 def test_numbers_of_any_spelling(value: str) -> None:
     found = parse_header(f"KEY     = {value}".ljust(80) + "END".ljust(80))

@@ -33,6 +33,15 @@ def test_round_trip(backend: Backend, shape: tuple[int, ...], dtype: str) -> Non
     np.testing.assert_array_equal(found, values)
 
 
+def test_several_arrays_at_once(backend: Backend) -> None:
+    """Of different dtypes and byte orders, and not contiguous."""
+    columns = [np.arange(6.0)[::2], np.arange(3, dtype=">i4"), np.ones((2, 3, 3)), np.zeros(0, dtype=bool)]
+    for array, column in zip(backend.upload(columns), columns, strict=True):
+        assert array_api_compat.device(array) == backend.device
+        assert to_host(array).dtype == column.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(to_host(array), column)
+
+
 @pytest.mark.parametrize("dtype", [">f8", ">f4", ">i8", ">i4", "<f8"])
 def test_any_byte_order(backend: Backend, dtype: str) -> None:
     values = np.array([1, -2, 3], dtype=dtype)
