@@ -212,15 +212,33 @@ class Table(fits.BinTableHDU):
         """EXTNAME, in capitals."""
         return self._cards.get(b"EXTNAME", b"").strip(b"'").strip().decode("ascii").upper()
 
-    @cached_property
+    # Not kept: with a table that refers to them, and they to it, the file would stay in memory for a while.
+    @property
     def columns(self) -> Any:
         """Its columns."""
         return Columns(self)
 
-    @cached_property
+    @property
     def data(self) -> Any:
         """Its values."""
         return Values(self)
+
+    @cached_property
+    def _column_cards(self) -> list[Mapping[str, str]]:
+        """Values of the keywords of each column."""
+        # All of them begin so.
+        starts = [start for start in range(0, len(self._text), CARD) if self._text[start] == "T"]
+        cards = [self._text[start : start + CARD] for start in starts if self._text[start : start + 4] in OF_COLUMNS]
+        found = _by_column("".join(cards))
+        return [found.get(number + 1, {}) for number in range(int(self._cards.get(b"TFIELDS", b"0")))]
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [cards.get("TTYPE", "") for cards in self._column_cards]
+
+    @cached_property
+    def _layout(self) -> list[tuple[int, int, str]] | None:
+        return _layout(tuple(cards.get("TFORM", "") for cards in self._column_cards), int(self._cards[b"NAXIS1"]))
 
     def __len__(self) -> int:
         return int(self._cards[b"NAXIS2"])
@@ -230,14 +248,7 @@ class Columns:
     """Names, units and formats of the columns of a table, in the terms of `astropy.io.fits.ColDefs`."""
 
     def __init__(self, table: Table) -> None:
-        text = table._text
-        # All of their keywords begin so.
-        starts = [start for start in range(0, len(text), CARD) if text[start] == "T"]
-        cards = [text[start : start + CARD] for start in starts if text[start : start + 4] in OF_COLUMNS]
-        found = _column_cards("".join(cards))
-        self.cards = [found.get(number + 1, {}) for number in range(int(table._cards.get(b"TFIELDS", b"0")))]
-        self.names = [cards.get("TTYPE", "") for cards in self.cards]
-        self.table = table
+        self.table, self.names, self.cards = table, table._names, table._column_cards
 
     def __getitem__(self, name: str) -> Any:
         cards = self.cards[self.names.index(name)]
@@ -248,7 +259,7 @@ class Columns:
 
 # Event lists of an observatory have the same columns.
 @lru_cache(maxsize=64)
-def _column_cards(text: str) -> Mapping[int, Mapping[str, str]]:
+def _by_column(text: str) -> Mapping[int, Mapping[str, str]]:
     """Values of the keywords of each column, by its number."""
     found: dict[int, dict[str, str]] = {}
     for start in range(0, len(text), CARD):
@@ -264,11 +275,9 @@ class Values:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.n_rows, self.width = len(table), int(table._cards[b"NAXIS1"])
-        self.layout = _layout(tuple(cards.get("TFORM", "") for cards in table.columns.cards), self.width)
 
     def __len__(self) -> int:
-        return self.n_rows
+        return len(self.table)
 
     def is_plain(self, name: str) -> bool:
         """Whether a column is one number or one ASCII text a row, as it is in the file."""
@@ -289,16 +298,17 @@ class Values:
 
     def _stored(self, name: str) -> np.ndarray | None:
         """View of the file; None if it has no column of this name, or one that is not one element a row."""
-        names = self.table.columns.names
-        if self.layout is None or names.count(name) != 1:
+        table = self.table
+        if table._layout is None or table._names.count(name) != 1:
             return None
-        number = names.index(name)
-        offset, repeat, code = self.layout[number]
+        number = table._names.index(name)
+        offset, repeat, code = table._layout[number]
         form = f"S{repeat}" if code == "A" and repeat else NUMBERS.get(code) if repeat == 1 else None
-        if form is None or not UNLIKE_THE_FILE.isdisjoint(self.table.columns.cards[number]):
+        if form is None or not UNLIKE_THE_FILE.isdisjoint(table._column_cards[number]):
             return None
-        start = self.table._place[1] + offset
-        return np.ndarray((self.n_rows,), form, self.table._content, start, (self.width,))
+        return np.ndarray(
+            (len(table),), form, table._content, table._place[1] + offset, (int(table._cards[b"NAXIS1"]),)
+        )
 
 
 @lru_cache(maxsize=64)

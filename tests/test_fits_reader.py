@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import io
 import sys
 import warnings
+import weakref
 import zlib
 from pathlib import Path
 
@@ -157,3 +159,20 @@ def test_decompressors_agree(library: str | None, monkeypatch: pytest.MonkeyPatc
             gzip.decompress(damaged)
         with pytest.raises(expected.type):
             decompress(damaged)
+
+
+def test_a_file_leaves_memory_with_its_tables(tmp_path: Path) -> None:
+    """Not only when the collector of cycles comes by, dozens of files later."""
+    path = tmp_path / "regular.fits"
+    path.write_bytes(regular())
+    gc.disable()
+    try:
+        with open_tables(path) as hdus:
+            tables = [weakref.ref(hdu) for hdu in hdus if isinstance(hdu, reader.Table)]
+            for hdu in hdus:
+                assert [hdu.data[name] for name in hdu.columns.names]
+        assert tables
+        del hdu, hdus
+        assert not any(table() for table in tables)
+    finally:
+        gc.enable()

@@ -34,12 +34,13 @@ def test_round_trip(backend: Backend, shape: tuple[int, ...], dtype: str) -> Non
 
 
 def test_several_arrays_at_once(backend: Backend) -> None:
-    """Of different dtypes and byte orders, and not contiguous."""
-    columns = [np.arange(6.0)[::2], np.arange(3, dtype=">i4"), np.ones((2, 3, 3)), np.zeros(0, dtype=bool)]
-    for array, column in zip(backend.upload(columns), columns, strict=True):
+    """Of different dtypes and byte orders, not contiguous, in one part or in several."""
+    whole = [np.arange(6.0)[::2], np.arange(3, dtype=">i4"), np.ones((2, 3, 3)), np.zeros(0, dtype=bool)]
+    columns = [(column,) for column in whole] + [(column[:1], column[1:]) for column in whole]
+    for array, parts in zip(backend.upload(columns), columns, strict=True):
         assert array_api_compat.device(array) == backend.device
-        assert to_host(array).dtype == column.dtype.newbyteorder("=")
-        np.testing.assert_array_equal(to_host(array), column)
+        assert to_host(array).dtype == parts[0].dtype.newbyteorder("=")
+        np.testing.assert_array_equal(to_host(array), np.concatenate(parts))
 
 
 @pytest.mark.parametrize("dtype", [">f8", ">f4", ">i8", ">i4", "<f8"])
