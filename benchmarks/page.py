@@ -47,8 +47,9 @@ def write_page(results: Path, docs: Path) -> None:
     documents = _newest(results)
     _plot([row for document in documents for row in _rows(document)], docs / PLOT)
     parts = [INTRODUCTION, f"\n![Events per second over the number of events]({PLOT})\n"]
-    parts += [_section(document) for document in documents]
-    if not any(document["environment"]["gpu"] for document in documents):
+    has_gpu = any(document["environment"]["gpu"] for document in documents)
+    parts += [_section(document, has_gpu=has_gpu) for document in documents]
+    if not has_gpu:
         parts.append(NO_GPU)
     (docs / "benchmarks.md").write_text("".join(parts), encoding="utf-8")
 
@@ -70,7 +71,7 @@ def _rows(document: dict[str, Any]) -> list[Row]:
     return [Row(**{name: value for name, value in row.items() if name in names}) for row in document["rows"]]
 
 
-def _section(document: dict[str, Any]) -> str:
+def _section(document: dict[str, Any], *, has_gpu: bool) -> str:
     where = document["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
     load = f" (load {where['load']} when it began)" if where.get("load") is not None else ""
@@ -78,7 +79,10 @@ def _section(document: dict[str, Any]) -> str:
     gpu = where["gpu"]
     title = gpu["name"] if gpu else "CPU"
     lines = ["| " + " | ".join(HEADER) + " |", "|---|---|--:|---|--:|--:|--:|---|---|"]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in _rows(document) if row.events is None]
+    shown = [row for row in _rows(document) if row.events is None]
+    if has_gpu:  # in a section of its own
+        shown = [row for row in shown if not row.note.startswith("missing: no GPU")]
+    lines += ["| " + " | ".join(cells(row)) + " |" for row in shown]
     return f"\n## {title}\n\n{where['date'][:10]}, {machine}; {versions}.\n\n" + "\n".join(lines) + "\n"
 
 

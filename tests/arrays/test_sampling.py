@@ -113,9 +113,11 @@ def assert_same_bits(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> None:
         np.testing.assert_array_equal(values.view(np.int64), truth.view(np.int64))
 
 
-def test_every_backend_gives_the_bits_of_numpy(backend: Backend) -> None:
-    ours = sample_background(1001, KEY, SHAPE, start=3, xp=backend.xp, device=backend.device)
-    assert_same_bits(tuple(map(to_host, ours)), background_events(1001, KEY, SHAPE, start=3, **PLACE))
+@pytest.mark.parametrize("index", [2.7, 1.2, 1.0])
+def test_every_backend_gives_the_bits_of_numpy(backend: Backend, index: float) -> None:
+    shape = replace(SHAPE, index=index)
+    ours = sample_background(1001, KEY, shape, start=3, xp=backend.xp, device=backend.device)
+    assert_same_bits(tuple(map(to_host, ours)), background_events(1001, KEY, shape, start=3, **PLACE))
 
 
 def test_events_are_made_of_the_words_of_their_sections() -> None:
