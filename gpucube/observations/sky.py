@@ -118,7 +118,7 @@ def read_directions(source: EventSource, align: str, with_sky: bool) -> Directio
     notes += (MOVES,) if sky.drift and not with_sky else ()
     if stored is not None:
         return Directions(*stored, None, sky, notes)
-    return Directions(sky.ra, sky.dec, sky.rotation, sky, notes)
+    return Directions(sky.ra, sky.dec, sky.rotation, sky if with_sky else None, notes)
 
 
 def _require_directions(events: fits.BinTableHDU, align: str, *, is_stored: bool) -> None:

@@ -63,7 +63,7 @@ class BlockCounts:
     task : BlockTask
         The block.
     observations : tuple of Observation or ObservationError
-        The observations without their events, or why they cannot be used.
+        The observations without their events and what they see of the sky, or why they cannot be used.
     sizes : tuple of int
         Number of events of each.
     open_fractions : tuple of array or None
@@ -199,7 +199,12 @@ def count_block(block: EventBlock, recipe: Recipe, backend: Backend) -> BlockCou
     nothing = xp.zeros((0, len(FATES)), dtype=xp.int64, device=backend.device)
     fates = xp.concat([nothing, *(rows[number] for number in used)])
     fractions = tuple(fraction for _, fraction in outside)
-    return BlockCounts(block.task, tuple(observations), block.sizes, fractions, fates, counts)
+    return BlockCounts(block.task, tuple(map(_without_sky, observations)), block.sizes, fractions, fates, counts)
+
+
+def _without_sky(observation: Observation | ObservationError) -> Observation | ObservationError:
+    """Directions of the events have been looked at, and are many bytes to send."""
+    return observation if isinstance(observation, ObservationError) else replace(observation, sky=None)
 
 
 def count_events(
