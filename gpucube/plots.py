@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["new_figure", "plot_model", "png_bytes", "require_matplotlib"]
+__all__ = ["label_pulls", "new_figure", "plot_model", "png_bytes", "require_matplotlib"]
 
 RATE_LABEL = "rate (s⁻¹ TeV⁻¹ sr⁻¹)"
 # Parsed much faster than the mathematical text of matplotlib.
@@ -137,6 +137,20 @@ def png_bytes(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def label_pulls(panel: Axes, largest: float) -> None:
+    """Say at the axis of a histogram that its outermost bars hold all pulls beyond them.
+
+    Parameters
+    ----------
+    panel : matplotlib.axes.Axes
+        The histogram.
+    largest : float
+        Its last edge.
+    """
+    ticks = [-largest, -largest / 2, 0.0, largest / 2, largest]
+    panel.set_xticks(ticks, labels=[f"≤ {-largest:g}", *(f"{tick:g}" for tick in ticks[1:-1]), f"≥ {largest:g}"])
+
+
 def _title(model: BackgroundModel) -> str:
     group = [f"group {model.meta['GROUP_ID']}"] if "GROUP_ID" in model.meta else []
     group += [str(model.meta["GROUP"])] if "GROUP" in model.meta else []
@@ -250,25 +264,45 @@ def _draw_spectra(model: BackgroundModel, rate: np.ndarray) -> Figure:
 
 
 def _draw_rates(panel: Axes, model: BackgroundModel, rate: np.ndarray) -> None:
-    """Mean rate of each ring, with Poisson errors of the counts in it."""
+    """Mean rate of each ring and its error; open where that is not known."""
     edges = model.axes[0].edges_in("TeV")
     centers = np.sqrt(edges[:-1] * edges[1:])
     weight = np.where(np.isfinite(rate), model.rate.bin_volume, 0.0)
-    counts = None if model.counts is None else model.counts.quantity.value
     for name, bins in _rings(model.rate).items():
         exposure = weight[:, bins].sum(axis=1)
         total = (np.nan_to_num(rate) * weight)[:, bins].sum(axis=1)
         mean = np.full(total.shape, np.nan)
         np.divide(total, exposure, out=mean, where=total > 0)
-        n = np.zeros(mean.shape) if counts is None else counts[:, bins].sum(axis=1)
-        # Poisson errors of the logarithm. Where only smoothing has put a rate, there are no counts and no bar.
-        factor = np.exp(np.where(n > 0, 1 / np.sqrt(np.maximum(n, 1)), 0.0))
-        error = mean * np.stack([1 - 1 / factor, factor - 1])
-        panel.errorbar(centers, mean, yerr=error, fmt="o-", ms=3, lw=1, capsize=2, label=name)
+        error = _ring_error(model, bins, mean)
+        bars = panel.errorbar(centers, mean, yerr=np.nan_to_num(error), fmt="o-", ms=3, lw=1, capsize=2, label=name)
+        unknown = np.isnan(error[0])
+        color = bars.lines[0].get_color()
+        panel.plot(centers[unknown], mean[unknown], "o", ms=5, color=color, mfc="white", zorder=3)
     panel.set_ylabel(RATE_LABEL)
-    panel.legend(title="offset", fontsize="small")
+    panel.legend(title="offset (open: error not known)", fontsize="small")
     if np.nanmax(rate, initial=0.0) > 0:
         panel.set_yscale("log")
+
+
+def _ring_error(model: BackgroundModel, bins: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """How far the error bars of a ring reach below and above its mean rate; NaN where the error is not known.
+
+    Pixels of a smooth model err together, so the error of their mean is taken as the mean of their errors. In a recipe
+    with Poisson errors they share few counts with each other: there it is that of all counts in the ring, and the mean
+    of the errors, which is an upper limit, only where smoothing alone has put a rate.
+    """
+    own = np.full((2, mean.size), np.nan)
+    if model.error is not None:
+        error = model.error.quantity.to_value(RATE_UNIT)[:, bins]
+        weight = np.where(np.isfinite(error), model.rate.bin_volume[:, bins], 0.0)
+        total = (np.nan_to_num(error) * weight).sum(axis=1)
+        own[:] = np.divide(total, weight.sum(axis=1), out=np.full(total.shape, np.nan), where=total > 0)
+    if model.counts is None or (model.error is not None and model.meta.get("ERRKIND") != "POISSON"):
+        return own
+    n = model.counts.quantity.value[:, bins].sum(axis=1)
+    # Poisson errors of the logarithm.
+    factor = np.exp(1 / np.sqrt(np.maximum(n, 1)))
+    return np.where(n > 0, mean * np.stack([1 - 1 / factor, factor - 1]), own)
 
 
 def _draw_counts(panel: Axes, cube: Cube) -> None:

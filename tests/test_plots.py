@@ -139,6 +139,51 @@ def test_mean_rate_of_a_ring_is_drawn(tmp_path: Path) -> None:
         np.testing.assert_allclose(line.get_xdata(), model.axes[0].centers)
 
 
+def unknown_and_bars(model: BackgroundModel) -> tuple[list[int], list[np.ndarray]]:
+    """Number of open markers of each ring, and the ends of its error bars."""
+    panel = plots._draw_spectra(model, plots._exposed_rate(model)).axes[0]
+    marked = [line for line in panel.lines if line.get_markerfacecolor() == "white"]
+    bars = [np.array(container.lines[2][0].get_segments())[:, :, 1] for container in panel.containers]
+    return [len(line.get_xdata()) for line in marked], bars
+
+
+def flat_model(**changes: Any) -> BackgroundModel:
+    """Rate of 5 with 4 counts in each pixel, but none in the last energy bin."""
+    model = make_model(shape=(3, 30, 30))
+    counts = np.full((3, 30, 30), 4)
+    counts[2] = 0
+    rate, livetime = np.full((3, 30, 30), 5.0), np.ones((3, 30, 30))
+    cubes = {"rate": rate, "counts": counts, "livetime": livetime, "error": np.full((3, 30, 30), 0.5)}
+    return replace(model, **{name: getattr(model, name).with_data(data) for name, data in cubes.items()} | changes)
+
+
+def test_error_bars_of_a_fit_are_those_of_the_model() -> None:
+    """Also where there are no counts: what is extrapolated must not look the best known."""
+    unknown, bars = unknown_and_bars(flat_model(meta={"ERRKIND": "COVARIANCE"}))
+    assert unknown == [0, 0, 0, 0]
+    for ring in bars:
+        np.testing.assert_allclose(ring, [[4.5, 5.5]] * 3)
+
+
+def test_error_bars_of_a_recipe_are_those_of_all_counts_in_the_ring() -> None:
+    model = flat_model(meta={"ERRKIND": "POISSON"})
+    unknown, bars = unknown_and_bars(model)
+    assert unknown == [0, 0, 0, 0]
+    for ring, pixels in zip(bars, plots._rings(model.rate).values(), strict=True):
+        factor = np.exp(1 / np.sqrt(4 * pixels.sum()))
+        np.testing.assert_allclose(ring, [[5 / factor, 5 * factor]] * 2 + [[4.5, 5.5]])
+
+
+@pytest.mark.parametrize(("has_counts", "n_open"), [(True, 1), (False, 3)])
+def test_points_without_counts_and_without_error_are_open(has_counts: bool, n_open: int) -> None:
+    model = flat_model(error=None) if has_counts else flat_model(error=None, counts=None)
+    assert unknown_and_bars(model)[0] == [n_open] * 4
+    no_error = flat_model(meta={"ERRKIND": "POISSON"})
+    assert no_error.error is not None
+    nothing = no_error.error.with_data(np.where(no_error.counts.data > 0, 0.5, 0.0))
+    assert unknown_and_bars(replace(no_error, error=nothing))[0] == [1] * 4
+
+
 def test_title_and_labels(tmp_path: Path) -> None:
     model = make_model()
     figure = plots._draw_images(model, plots._exposed_rate(model))

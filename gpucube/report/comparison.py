@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpucube.plots import new_figure, png_bytes
+from gpucube.plots import label_pulls, new_figure, png_bytes
 from gpucube.report.page import Section, html_page
 from gpucube.report.validation import ecsv_bytes, write_files
 from gpucube.validation.compare import Comparison, comparison_table
@@ -21,6 +21,7 @@ __all__ = ["comparison_pictures", "write_comparison"]
 
 ROWS = 4
 LARGEST_PULL = 5.0
+LONGEST_NAME = 50
 PAGE = "comparison.html"
 
 
@@ -57,20 +58,22 @@ def write_comparison(
     sections = [Section("Energy bins", [f"first: {names[0]}", f"second: {names[1]}", *notes], table)]
     for comparison in comparisons:
         stem = re.sub(r"\W+", "_", comparison.name)
-        for kind, picture in comparison_pictures(comparison).items():
+        for kind, picture in comparison_pictures(comparison, names).items():
             files[f"comparison_{stem}_{kind}.png"] = picture
             sections.append(Section(f"{comparison.name}: {kind}", picture=picture))
     page = html_page(f"{names[0]} and {names[1]}", sections)
     return write_files(Path(folder), files | {PAGE: page.encode()})
 
 
-def comparison_pictures(comparison: Comparison) -> dict[str, bytes]:
+def comparison_pictures(comparison: Comparison, names: tuple[str, str]) -> dict[str, bytes]:
     """Draw two models side by side.
 
     Parameters
     ----------
     comparison : Comparison
         The models.
+    names : tuple of str
+        Folders or files of the first and the second; of these the pictures show the ends in which they differ.
 
     Returns
     -------
@@ -82,13 +85,24 @@ def comparison_pictures(comparison: Comparison) -> dict[str, bytes]:
     OptionError
         Matplotlib is not installed.
     """
-    pictures = {"spectra": _spectra(comparison)}
+    labels = tuple(f"{which}: {name}" for which, name in zip(("first", "second"), _short(names), strict=True))
+    pictures = {"spectra": _spectra(comparison, labels)}
     if len(comparison.axes) == 3:
-        pictures["images"] = _images(comparison)
+        pictures["images"] = _images(comparison, labels)
     return pictures
 
 
-def _spectra(comparison: Comparison) -> bytes:
+def _short(names: tuple[str, str]) -> list[str]:
+    """Last parts of two paths, as many as tell them apart."""
+    parts = [Path(name).absolute().parts for name in names]
+    for number in range(1, max(map(len, parts)) + 1):
+        shown = ["/".join(own[-number:]) for own in parts]
+        if shown[0] != shown[1]:
+            return [text if len(text) <= LONGEST_NAME else f"…{text[1 - LONGEST_NAME :]}" for text in shown]
+    return [own[-1] for own in parts]
+
+
+def _spectra(comparison: Comparison, labels: tuple[str, ...]) -> bytes:
     """Mean rate of the field of view against energy, their ratio, and the pulls of all cells."""
     table = comparison_table([comparison])
     edges = comparison.axes[0].edges_in("TeV")
@@ -97,13 +111,13 @@ def _spectra(comparison: Comparison) -> bytes:
     grid = figure.add_gridspec(2, 2, height_ratios=(2, 1))
     rates = figure.add_subplot(grid[0, 0])
     ratios = figure.add_subplot(grid[1, 0], sharex=rates)
-    for name, mark in (("FIRST", "o"), ("SECOND", "x")):
+    for name, mark, label in zip(("FIRST", "SECOND"), "ox", labels, strict=True):
         shown = np.where(table[name] > 0, table[name], np.nan)
-        rates.plot(centers, shown, mark + "-", ms=4, label=name.lower())
+        rates.plot(centers, shown, mark + "-", ms=4, label=label)
     rates.set(xscale="log", ylabel="mean rate (s⁻¹ TeV⁻¹ sr⁻¹)", title=comparison.name)
     if (table["FIRST"] > 0).any() or (table["SECOND"] > 0).any():
         rates.set_yscale("log")
-    rates.legend()
+    rates.legend(fontsize="small")
     ratios.axhline(1.0, color="0.5", lw=1)
     ratios.errorbar(centers, table["RATIO"], yerr=np.nan_to_num(table["RATIO_ERR"]), fmt="k.")
     ratios.set(xlabel="energy (TeV)", ylabel="first / second")
@@ -119,16 +133,17 @@ def _histogram(panel: Axes, pull: NDArray[np.float64]) -> None:
         return
     bins = np.linspace(-LARGEST_PULL, LARGEST_PULL, 41)
     panel.hist(np.clip(pull, bins[0], bins[-1]), bins.tolist())
+    label_pulls(panel, LARGEST_PULL)
     panel.set_title(f"{pull.mean():+.2f} ± {pull.std():.2f} of {pull.size:,} cells", fontsize="medium")
 
 
-def _images(comparison: Comparison) -> bytes:
+def _images(comparison: Comparison, labels: tuple[str, ...]) -> bytes:
     """Both rates, ratio and pull at some energies, those with the most cells known in both."""
     energies = _shown_energies(comparison)
     # Fixed margins (inches): to lay out panels by the size of their labels takes seconds.
-    width, height = 14.0, 2.8 * len(energies) + 1.2
+    width, height = 14.0, 2.8 * len(energies) + 1.5
     figure = new_figure(width, height)
-    margins = {"left": 1.0 / width, "right": 1 - 0.9 / width, "bottom": 0.6 / height, "top": 1 - 0.8 / height}
+    margins = {"left": 1.0 / width, "right": 1 - 0.9 / width, "bottom": 0.6 / height, "top": 1 - 1.1 / height}
     panels = figure.subplots(
         len(energies), 4, squeeze=False, sharex=True, sharey=True, gridspec_kw=margins | {"wspace": 0.35}
     )
@@ -145,7 +160,7 @@ def _images(comparison: Comparison) -> bytes:
         panel.set_title(title)
     for panel in panels[-1]:
         panel.set_xlabel("DETX (deg)")
-    figure.suptitle(f"{comparison.name}: rates in s⁻¹ TeV⁻¹ sr⁻¹")
+    figure.suptitle(f"{comparison.name}: rates in s⁻¹ TeV⁻¹ sr⁻¹\n{', '.join(labels)}")
     return png_bytes(figure)
 
 

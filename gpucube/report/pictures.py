@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.table import Table
 
-from gpucube.plots import new_figure, png_bytes
+from gpucube.plots import label_pulls, new_figure, png_bytes
 from gpucube.validation.scores import Scores
 from gpucube.validation.tables import by_energy, by_observation, by_offset, pulls
 
@@ -122,6 +122,7 @@ def _pull_histogram(panel: Axes, values: np.ndarray) -> None:
     panel.hist(np.clip(values, bins[0], bins[-1]), bins.tolist())
     gauss = np.exp(-0.5 * bins**2) / np.sqrt(2 * np.pi) * values.size * (bins[1] - bins[0])
     panel.plot(bins, gauss, "k--", lw=1)
+    label_pulls(panel, LARGEST_PULL)
     text = f"pulls: {values.mean():+.2f} ± {values.std():.2f}" if values.size else "no cell with enough counts"
     panel.set_title(text, fontsize="medium")
 

@@ -27,6 +27,9 @@ def column_label(table: Table, name: str) -> str:
     str
         Its name in words, and its unit.
     """
+    if name.startswith("RATIO"):
+        what = "predicted / observed" if "PREDICTED" in table.colnames else "first / second"
+        return what if name == "RATIO" else f"error of {what}"
     unit = table[name].unit
     return name.lower().replace("_", " ") + (f" ({unit})" if unit else "")
 

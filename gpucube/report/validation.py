@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
 from astropy.table import Table
 
 from gpucube.cubes.fits import CREATOR
@@ -18,6 +19,7 @@ __all__ = ["ecsv_bytes", "validation_notes", "validation_tables", "write_files",
 
 WORST = 10
 PAGE = "validation.html"
+NO_SKILL = "skill –: there is none to speak of, for chance hides all structure (too few events, or cells too small)"
 
 
 def validation_tables(result: Validation) -> dict[str, Table]:
@@ -67,6 +69,8 @@ def validation_notes(result: Validation) -> list[str]:
     if result.seen:
         ids = ", ".join(map(str, result.seen[:5])) + ", ..." * (len(result.seen) > 5)
         notes.append(f"warning: scores are too good, for the models have seen observations {ids}")
+    if any(np.isnan(score.skill) for score in scores.senses.values()):
+        notes.append(NO_SKILL)
     if scores.n_unknown:
         notes.append(f"warning: {scores.n_unknown:,} events lie where the models predict nothing; they are not scored")
     skipped = scores.cells.skipped.items()

@@ -9,8 +9,11 @@ from astropy.table import Table
 from click.testing import CliRunner
 
 from gpucube.cli import cli
+from gpucube.plots import label_pulls, new_figure
+from gpucube.report import comparison
 from gpucube.report.page import Section, html_page
 from gpucube.report.text import cell_text, column_label
+from gpucube.report.validation import NO_SKILL
 
 VALIDATION = {
     *(f"validation_{name}.ecsv" for name in ("scores", "energy", "offset", "quadrant", "observations", "cells")),
@@ -98,6 +101,34 @@ def test_compare(models, tmp_path):
     pictures = {f"comparison_group_{group}_{kind}.png" for group in (0, 1) for kind in ("spectra", "images")}
     assert names == pictures | {"comparison.ecsv", "comparison.html"}
     assert len(check_page((tmp_path / "out" / "comparison.html").read_text())) == 4
+    assert "first / second" in output
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("models/a", "models/b"), ["a", "b"]),
+        (("a/group0.fits", "b/group0.fits"), ["a/group0.fits", "b/group0.fits"]),
+        (("a", "a"), ["a", "a"]),
+        (("a" * 60, "b"), ["…" + "a" * 49, "b"]),
+    ],
+)
+def test_pictures_name_what_they_compare(names, shown):
+    assert comparison._short(names) == shown
+
+
+def test_outermost_bars_of_pulls_say_what_they_hold():
+    panel = new_figure(3, 3).subplots()
+    label_pulls(panel, 5.0)
+    assert [text.get_text() for text in panel.get_xticklabels()] == ["≤ -5", "-2.5", "0", "2.5", "≥ 5"]
+
+
+def test_a_skill_that_is_not_known_is_explained(store, models):
+    """One cell in the field of view has no structure."""
+    cells = ("--cell", "4", "--bins-per-decade", "1", "--energy-range", "1,10")
+    vague = run("validate", models / "default", store, "--catalog", "none", *cells)
+    assert NO_SKILL in vague
+    assert "predicted / observed" in vague
 
 
 @pytest.mark.parametrize(
