@@ -27,7 +27,7 @@ class AttachRow:
     reason : str
         Why it was skipped.
     model : str
-        The models that its background is made of.
+        The models that its background is made of, and the groups that they stand for where these have none.
     n_cells_filled : int
         Number of cells in which the models have no rate.
     filled_share : float

@@ -154,17 +154,19 @@ class GroupModels(Predictor):
         ObservationError
             The observation belongs to no group, or there is no model for it.
         """
-        steps = self._steps(conditions)
+        steps, missing = self._steps(conditions)
         main = max(dict.fromkeys(group for step in steps for group, _ in step), key=lambda g: _weight(steps, g))
         model = read_rate(self.models[main].path)
         rates = {step: self._mix(step, model) for step in dict.fromkeys(steps)}
         total = _mean([rates[step].data for step in steps], np.ones(len(steps)))
         parts = ((group, _weight(steps, group)) for group in sorted({g for step in steps for g, _ in step}))
         text = " + ".join(f"{weight:.3g} group {group}" if weight < 1 else f"group {group}" for group, weight in parts)
+        if missing:
+            text += " instead of " + " and ".join(f"group {group}" for group in missing)
         return replace(model, rate=model.rate.with_data(total), meta=model.meta | {"BKGMODEL": text})
 
-    def _steps(self, conditions: Conditions) -> list[Parts]:
-        """Groups and their weights in each step of time."""
+    def _steps(self, conditions: Conditions) -> tuple[list[Parts], list[int]]:
+        """Groups and their weights in each step of time, and the own groups that have no part in theirs."""
         table = _as_table(conditions)
         try:
             ids, reasons = self.groups.group_ids(table), self.groups.reasons(table)
@@ -177,7 +179,9 @@ class GroupModels(Predictor):
             if group_id < 0:
                 raise ObservationError(f"belongs to no group of the models: {reason}", self.folder)
             steps.append(self._parts(group_id, position, usable))
-        return steps
+        # Where groups are interpolated, which of them serve does not depend on the own one.
+        missing = set(ids.tolist()) - usable if self.interpolate == "none" else set()
+        return steps, sorted(missing)
 
     def _usable(self, conditions: Conditions) -> set[int]:
         if not self.leave_out_target:

@@ -136,7 +136,10 @@ def test_models_of_the_same_target_are_left_out(folder: Path) -> None:
     models = open_predictor(folder, leave_out_target=True)
     assert level(models.predict(conditions(40.0))) == pytest.approx(4.0)
     # Group 2 pointed 2 deg from it; group 0 is nearer in zenith angle than group 4.
-    assert level(models.predict(conditions(31.0, target=(82.0, 0.0)))) == pytest.approx(8.0)
+    other = models.predict(conditions(31.0, target=(82.0, 0.0)))
+    assert level(other) == pytest.approx(8.0)
+    assert other.meta["BKGMODEL"] == "group 0 instead of group 2"
+    assert models.predict(conditions(40.0)).meta["BKGMODEL"] == "group 2"
     with pytest.raises(ObservationError, match="same target"):
         models.predict(conditions(60.0, azimuth=180.0, target=(201.0, 0.0)))
 
