@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from astropy.table import Table
-from click import Context
+from click import Context, Option
 from click.testing import CliRunner, Result
 
 from gpucube.arrays.backend import backend_statuses
@@ -182,3 +182,11 @@ def test_demo(tmp_path: Path) -> None:
         result = run("demo", tmp_path / "demo", "--backend", "numpy")
         assert result.exit_code == 0, result.output
     assert list((tmp_path / "demo" / "pictures").glob("*.png"))
+
+
+def test_every_option_has_a_description() -> None:
+    for name in COMMANDS:
+        command = cli.get_command(Context(cli), name)
+        assert command is not None
+        options = [option for option in command.params if isinstance(option, Option)]
+        assert [option.name for option in options if not option.help] == []

@@ -24,6 +24,10 @@ from gpucube.regression.terms import terms_named
 __all__ = ["make_models_command", "print_summary"]
 
 SKIPPED_STATUS = 3
+METHOD_HELP = (
+    "default and mayer2015: recipes of 2015, for thousands of observations; regression: one fit to all, which a few "
+    "dozen are enough for; smooth: a fit to each group.  [default: default]"
+)
 
 
 class EnergyEdges(click.ParamType[tuple[float, ...]]):
@@ -80,7 +84,7 @@ class TermNames(click.ParamType[tuple[str, ...]]):
 @click.argument("scheme", type=click.Choice([*SCHEMES, "auto"], case_sensitive=False), metavar="HESS|GADF|auto")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--test", is_flag=True, help="Quick look: at most 100 observations, 4 groups, 5 sources.")
-@click.option("--method", type=click.Choice([*METHODS, *FITTED]), help="Recipe.  [default: default]")
+@click.option("--method", type=click.Choice([*METHODS, *FITTED]), help=METHOD_HELP)
 @click.option(
     "--terms",
     type=TermNames(),
@@ -120,11 +124,19 @@ class TermNames(click.ParamType[tuple[str, ...]]):
     "--energy-bins",
     type=EnergyBins(),
     metavar="MIN,MAX,N",
-    help="Logarithmic energy bins, in TeV, instead of the recipe's.",
+    help="Logarithmic energy bins, in TeV.  [default: 0.1 to 80, by observations; regression: ten per decade where "
+    "there are counts; smooth: ten per decade]",
 )
 @click.option("--energy-edges", type=EnergyEdges(), metavar="E1,E2,...", help="Energy edges in TeV, instead.")
-@click.option("--fov", type=float, metavar="DEG", help="Largest DETX, DETY or offset.  [default: 4.01]")
-@click.option("--pixels", type=int, metavar="N", help="Bins along DETX and DETY, or rings.  [default: by observations]")
+@click.option(
+    "--fov", type=float, metavar="DEG", help="Largest DETX, DETY or offset.  [default: 4.01; regression, smooth: 3]"
+)
+@click.option(
+    "--pixels",
+    type=int,
+    metavar="N",
+    help="Bins along DETX and DETY, or rings.  [default: by observations; regression, smooth: 0.2 deg wide]",
+)
 @click.option(
     "--bootstrap",
     type=click.IntRange(0),

@@ -23,15 +23,37 @@ __all__ = ["make_test_dataset_command"]
     metavar="[GADF|HESS]",
     default="GADF",
     show_default=True,
+    help="How files are named: as make-models reads them.",
 )
 @click.option("--n-obs", type=click.IntRange(1), default=10, show_default=True, help="Number of observations.")
 @click.option("--observatory", default="HESS", show_default=True, help="Where the telescopes stand.")
-@click.option("--alt-range", type=float, nargs=2, default=(45.0, 90.0), show_default=True, help="Altitudes in deg.")
-@click.option("--az-range", type=float, nargs=2, default=(0.0, 360.0), show_default=True, help="Azimuths in deg.")
 @click.option(
-    "--date-range", type=str, nargs=2, default=("2010-01-01", "2015-01-01"), show_default=True, help="First, last date."
+    "--alt-range",
+    type=float,
+    nargs=2,
+    default=(45.0, 90.0),
+    show_default=True,
+    help="Altitudes in deg, two numbers: lowest, highest.",
 )
-@click.option("--n-tels-range", type=int, nargs=2, default=(3, 4), show_default=True, help="Numbers of telescopes.")
+@click.option(
+    "--az-range", type=float, nargs=2, default=(0.0, 360.0), show_default=True, help="Azimuths in deg, two numbers."
+)
+@click.option(
+    "--date-range",
+    type=str,
+    nargs=2,
+    default=("2010-01-01", "2015-01-01"),
+    show_default=True,
+    help="Two dates: first, last.",
+)
+@click.option(
+    "--n-tels-range",
+    type=int,
+    nargs=2,
+    default=(3, 4),
+    show_default=True,
+    help="Numbers of telescopes, two: least, most.",
+)
 @click.option("--sigma", type=float, default=5.0, show_default=True, help="Width of the field of view in deg.")
 @click.option("--spectral-index", type=float, default=2.7, show_default=True, help="Of the background.")
 @click.option("--threshold", type=float, default=0.1, show_default=True, help="Energy threshold in TeV.")

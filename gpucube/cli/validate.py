@@ -74,7 +74,7 @@ class Range(click.ParamType[tuple[float, float]]):
     type=click.Choice([*METHODS, *FITTED]),
     default="default",
     show_default=True,
-    help="With --cross-validate: recipe.",
+    help="With --cross-validate: how models are made, see make-models.",
 )
 @click.option(
     "--terms",
