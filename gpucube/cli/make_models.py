@@ -12,7 +12,7 @@ from gpucube.arrays.exposure import THRESHOLD_RULES
 from gpucube.arrays.rate import METHODS
 from gpucube.cli.app import backend_option, cli, level_option, new_table, print_table, progress_bar
 from gpucube.cli.grouping import grouping_options, groups_from_options
-from gpucube.cli.masking import catalog_option, region_options
+from gpucube.cli.masking import catalog_option, refuse_without_mask, region_options
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import ALIGNMENTS
 from gpucube.errors import OptionError
@@ -179,6 +179,7 @@ def make_models_command(
     options["method"] = "mayer2015" if michi else options["method"] or "default"
     groups = groups_from_options(options)
     settings = Settings(**options)
+    refuse_without_mask(ctx, settings)
     with progress_bar("observations") as step:
         summary = make_models(data, out, scheme, settings, groups, progress=step)
     print_summary(summary)
