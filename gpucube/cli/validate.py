@@ -12,7 +12,7 @@ from gpucube.arrays.backend import get_backend
 from gpucube.arrays.rate import METHODS
 from gpucube.cli.app import backend_option, cli, level_option, progress_bar
 from gpucube.cli.grouping import grouping_options, groups_from_options
-from gpucube.cli.make_models import EnergyBins, TermNames
+from gpucube.cli.make_models import SKIPPED_STATUS, EnergyBins, TermNames
 from gpucube.cli.masking import refuse_without_mask
 from gpucube.cli.numbers import print_astropy_table
 from gpucube.cli.unused import refuse_unused
@@ -22,6 +22,7 @@ from gpucube.files import make_folder
 from gpucube.observations.group_by import groups_by
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import SCHEMES, DataStore
+from gpucube.pipeline.select import unusable_rows
 from gpucube.pipeline.settings import FITTED, MODELS, REGRESSION, Settings
 from gpucube.plots import require_matplotlib
 from gpucube.prediction.groups import INTERPOLATIONS
@@ -186,6 +187,8 @@ def validate_command(ctx: click.Context, /, paths: tuple[Path, ...], **options: 
       gpucube validate --cross-validate 5 --method mayer2015 --group-by ALT:0,45,60,90 DATA
       gpucube validate --cross-validate 5 --method regression --terms +dead_time DATA
       gpucube validate models DATA --catalog none --only 'TARGET_NAME=Off data'
+
+    Exit status: 0 done, 1 input or options are wrong, 2 usage, 3 done but observations were skipped.
     """
     if options["out"] is not None:
         require_matplotlib()
@@ -217,6 +220,8 @@ def validate_command(ctx: click.Context, /, paths: tuple[Path, ...], **options: 
     if options["out"] is not None:
         for path in write_validation(result, options["out"]):
             click.echo(path)
+    if result.scores.cells.skipped or unusable_rows(store):
+        ctx.exit(SKIPPED_STATUS)
 
 
 def _model_and_data(paths: tuple[Path, ...], attached: bool, n_folds: int | None) -> tuple[Path | None, Path]:
