@@ -57,7 +57,7 @@ def groups_from_options(options: dict[str, Any]) -> ObservationGroups | Adaptive
     if path and (texts or any(minimum.values())):
         raise click.UsageError("--groups FILE has all axes: leave out --group-by and what belongs to it")
     if path and path.is_dir():
-        raise DataError("is a folder", path, remedy=f"name the file of groups in it, such as {path / GROUPS}")
+        raise DataError("is a folder", path, remedy=f"name the file of groups in it, such as {GROUPS}")
     if path:
         return ObservationGroups.read(path)
     return groups_by(texts, **minimum) if texts or any(minimum.values()) else None
