@@ -134,8 +134,22 @@ def test_a_tiny_field_of_view(store: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "its model is empty" in result.output
     assert "outside the field of view" in result.output
+    assert "of 1e-06 deg" in result.output.strip().splitlines()[-1]
     result = run("make-models", store, "auto", tmp_path / "b", *ONE_GROUP, *options, "--method", "regression")
     assert_refused(result, "--fov")
+
+
+@pytest.mark.parametrize("options", [("--energy-bins", "1000,10000,4"), ("--energy-edges", "1000,2000,10000")])
+def test_energies_in_another_unit_end_with_a_warning(options: tuple[str, ...], store: Path, tmp_path: Path) -> None:
+    result = run("make-models", store, "auto", tmp_path / "out", "--catalog", "none", *options)
+    assert result.exit_code == 0, result.output
+    last = result.output.strip().splitlines()[-1]
+    assert last.startswith("warning: nothing was filled: none of ")
+    assert "energy bins from 1000 to 10000 TeV" in last
+
+
+def test_models_with_events_end_without_that_warning(store: Path, tmp_path: Path) -> None:
+    assert "nothing was filled" not in run("make-models", store, "auto", tmp_path / "out", *ONE_GROUP).output
 
 
 def test_a_folder_that_cannot_be_made_is_said_before_the_work(models: Path, store: Path, tmp_path: Path) -> None:
@@ -162,6 +176,12 @@ def test_data_without_backgrounds(store: Path) -> None:
 
 def test_wrong_only_is_not_called_group_by(models: Path, store: Path) -> None:
     assert_refused(run("validate", models, store, "--only", "x"), "--only 'x'")
+
+
+def test_only_that_leaves_nothing_is_not_blamed_on_the_catalogue(models: Path, store: Path) -> None:
+    result = run("validate", models, store, "--only", "OBS_ID=77")
+    assert_refused(result, "--only leaves none of 8 observations", "OBS_ID 1 is none of 77; ", "; ...")
+    assert "catalog, or" not in result.output
 
 
 def test_text_is_no_fits_file(models: Path) -> None:

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from gpucube.arrays.backend import backend_statuses
 from gpucube.cli import cli
 from gpucube.cli import look as look_commands
+from gpucube.cli import make_models as make_models_module
 from tests.stores import DAMAGES, copy_store, event_file
 
 COMMANDS = cli.list_commands(Context(cli))
@@ -113,6 +114,12 @@ def test_groups_that_a_user_asks_for(store: Path, tmp_path: Path) -> None:
         (("make-models", "{store}", "auto", "{tmp}/x", "--min-observations", "2"), "--group-by zenith"),
         (("make-models", "{store}", "auto", "{tmp}/x", "--group-by", "NSB:0,1"), "ALT_PNT"),
         (("make-models", "{store}", "auto", "{tmp}/x", "--groups", "{tmp}/no.ecsv"), "no.ecsv"),
+        (("make-models", "{store}", "auto", "{tmp}/x", "--groups", "{store}"), "name the file of groups"),
+        (
+            ("make-models", "{store}", "auto", "{tmp}/x", "--catalog", "{store}"),
+            "is a folder, not a table (name a file",
+        ),
+        (("make-models", "{store}/obs-index.fits.gz", "GADF", "{tmp}/x"), "this is a file (name its folder: {store})"),
         (("info", "{tmp}/nothing.fits"), "no such file"),
         (("info", "{store}/obs-index.fits.gz"), "no background model"),
         (("plot", "{tmp}/nothing.fits"), "no such file"),
@@ -128,7 +135,7 @@ def test_user_errors_are_one_line_and_status_1(
     assert result.exit_code == 1
     lines = [line for line in result.output.splitlines() if "gpucube: error:" in line]
     assert len(lines) == 1
-    assert word in lines[0]
+    assert word.format(store=store) in lines[0]
     assert "Traceback" not in result.output
 
 
@@ -155,6 +162,20 @@ def test_bug_shows_no_traceback(monkeypatch: pytest.MonkeyPatch, store: Path) ->
     assert result.exit_code == 1
     assert "unexpected ZeroDivisionError: oops" in result.output
     assert "Traceback" not in result.output
+
+
+def test_ctrl_c_is_one_line_and_status_130(monkeypatch: pytest.MonkeyPatch, store: Path, tmp_path: Path) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(look_commands, "describe_folder", interrupted)
+    result = run("info", store)
+    assert (result.exit_code, result.output) == (130, "gpucube: interrupted\n")
+    monkeypatch.setattr(make_models_module, "make_models", interrupted)
+    result = run("make-models", store, "auto", tmp_path / "out")
+    assert result.exit_code == 130
+    last = result.output.strip().splitlines()[-1]
+    assert last.startswith("gpucube: interrupted; with --resume")
 
 
 def test_backends() -> None:

@@ -39,7 +39,10 @@ def prepare_folder(folder: Path, files: list[str], *, overwrite: bool) -> None:
     manifest = folder / MANIFEST
     own = _own_files(manifest)
     if own and not overwrite:
-        raise OutputError(f"{folder} holds files of an earlier run; name another folder, or add --overwrite")
+        raise OutputError(
+            f"{folder} holds files of an earlier run; name another folder, or add --overwrite "
+            "(in Python, AttachSettings(overwrite=True))"
+        )
     in_the_way = [file for file in files if (folder / file).exists() and file not in own]
     if in_the_way:
         raise OutputError(f"{folder / in_the_way[0]} is in the way: move it, or name another folder")

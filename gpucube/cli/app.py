@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -53,6 +54,10 @@ MODULES = {
     "plot": "look",
     "validate": "validate",
 }
+# What to do after Ctrl-C
+GO_ON = {"make-models": "; with --resume instead of --overwrite, the same command goes on from the finished groups"}
+# That of shells for SIGINT
+INTERRUPTED_STATUS = 130
 
 
 class Commands(click.Group):
@@ -107,6 +112,11 @@ class Commands(click.Group):
         """
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            # Below the ^C of a terminal
+            start = "\n" if sys.stderr.isatty() else ""
+            click.echo(f"{start}gpucube: interrupted{GO_ON.get(ctx.invoked_subcommand or '', '')}", err=True)
+            ctx.exit(INTERRUPTED_STATUS)
         except Exception as error:
             # Click's own errors and exits are for click.
             if isinstance(error, (click.ClickException, click.exceptions.Exit, click.Abort)):

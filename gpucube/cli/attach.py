@@ -104,7 +104,8 @@ def attach(
 
     Exit status: 0 done, 1 input or options are wrong, 2 usage, 3 done but observations were skipped.
     """
-    mask = mask_from_options(options, wanted=options["normalise"] != "none")
+    nothing_to_fit = "without --normalise; add --normalise norm or tilt" if options["normalise"] == "none" else ""
+    mask = mask_from_options(ctx, options, unless=nothing_to_fit)
     settings = AttachSettings(link=not copy, **options)
     with progress_bar("observations") as step:
         summary = attach_models(models, data, out, scheme, settings, mask, progress=step)

@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 
+from gpucube.errors import DataError
 from gpucube.observations.adaptive import AdaptiveGroups
 from gpucube.observations.group_by import groups_by
 from gpucube.observations.groups import ObservationGroups
+from gpucube.pipeline.output import GROUPS
 
 __all__ = ["grouping_options", "groups_from_options"]
 
@@ -54,6 +56,8 @@ def groups_from_options(options: dict[str, Any]) -> ObservationGroups | Adaptive
     minimum["min_observations"] = minimum["min_observations"] or 0
     if path and (texts or any(minimum.values())):
         raise click.UsageError("--groups FILE has all axes: leave out --group-by and what belongs to it")
+    if path and path.is_dir():
+        raise DataError("is a folder", path, remedy=f"name the file of groups in it, such as {GROUPS}")
     if path:
         return ObservationGroups.read(path)
     return groups_by(texts, **minimum) if texts or any(minimum.values()) else None

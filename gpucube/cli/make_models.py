@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from gpucube.arrays.exposure import THRESHOLD_RULES
 from gpucube.arrays.rate import METHODS
 from gpucube.cli.app import backend_option, cli, level_option, new_table, print_table, progress_bar
 from gpucube.cli.grouping import grouping_options, groups_from_options
-from gpucube.cli.masking import catalog_option, region_options
+from gpucube.cli.masking import catalog_option, refuse_without_mask, region_options
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import ALIGNMENTS
+from gpucube.cubes.fits import read_background_model
 from gpucube.errors import OptionError
 from gpucube.observations.store import SCHEMES
 from gpucube.pipeline.make_models import Summary, make_models
@@ -22,6 +24,8 @@ from gpucube.pipeline.settings import FITTED, MODELS, MOST_BINS, RATE_PER, Setti
 from gpucube.regression.terms import terms_named
 
 __all__ = ["make_models_command", "print_summary"]
+
+log = logging.getLogger(__name__)
 
 SKIPPED_STATUS = 3
 METHOD_HELP = (
@@ -191,6 +195,7 @@ def make_models_command(
     options["method"] = "mayer2015" if michi else options["method"] or "default"
     groups = groups_from_options(options)
     settings = Settings(**options)
+    refuse_without_mask(ctx, settings)
     with progress_bar("observations") as step:
         summary = make_models(data, out, scheme, settings, groups, progress=step)
     print_summary(summary)
@@ -212,6 +217,23 @@ def print_summary(summary: Summary) -> None:
     n_read, n_filled = sum(row.n_read for row in summary.rows), sum(row.n_filled for row in summary.rows)
     click.echo(
         f"{len(statuses)} observations: {numbers}; {n_read:,} events read, {n_filled:,} filled{_not_filled(summary)}"
+    )
+    if n_read and not n_filled:
+        _warn_of_nothing(summary, n_read)
+
+
+def _warn_of_nothing(summary: Summary, n_read: int) -> None:
+    """Say last of all that the models are of no use, and in which bins nothing lies: a unit may be wrong."""
+    axes = [read_background_model(path).axes for path in summary.models.values()]
+    edges = [edge for energy, *_ in axes for edge in energy.edges_in("TeV")]
+    widest = max(field[-1].edges_in("deg")[-1] for _, *field in axes)
+    log.warning(
+        "nothing was filled: none of %s events lies in the energy bins from %g to %g TeV and the field of view of %g "
+        "deg; the models are of no use",
+        f"{n_read:,}",
+        min(edges),
+        max(edges),
+        widest,
     )
 
 

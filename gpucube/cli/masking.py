@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
+from gpucube.cli.unused import refuse_unused
 from gpucube.pipeline.mask import Mask
 from gpucube.pipeline.select import open_mask
 from gpucube.pipeline.settings import Settings
 
-__all__ = ["catalog_option", "mask_from_options", "masking_options", "region_options"]
+__all__ = ["catalog_option", "mask_from_options", "masking_options", "refuse_without_mask", "region_options"]
 
 _OPTIONS = (
     click.option(
@@ -50,8 +51,20 @@ def masking_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return catalog_option("Sources to cut out.")(region_options(command))
 
 
-def mask_from_options(options: dict[str, Any], *, wanted: bool) -> Mask | None:
-    """Make a mask from the options of a command, and remove these; None if it is not wanted."""
+def mask_from_options(ctx: click.Context, options: dict[str, Any], *, unless: str) -> Mask | None:
+    """Make a mask from the options of a command, and remove these; None and none given, if there is a reason."""
     names = ("catalog", "mask_radius", "mask_target", "mask_regions", "wobble_mask")
     chosen = {name: options.pop(name) for name in names}
-    return open_mask(Settings(mask=True, **chosen)) if wanted else None
+    if unless:
+        refuse_unused(ctx, names, unless)
+        return None
+    return open_mask(Settings(mask=True, **chosen))
+
+
+def refuse_without_mask(ctx: click.Context, settings: Settings) -> None:
+    """Refuse options that say how to cut out, where nothing is cut out."""
+    if not settings.mask:
+        regions = [name for name in ("mask_regions", "wobble_mask") if name in ctx.params]
+        implied = " or ".join(f"--{name.replace('_', '-')}" for name in regions)
+        verb = "implies" if len(regions) == 1 else "imply"
+        refuse_unused(ctx, ("mask_radius", "mask_target"), f"without --mask; add it ({implied} {verb} it)")

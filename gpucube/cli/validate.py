@@ -12,15 +12,18 @@ from gpucube.arrays.backend import get_backend
 from gpucube.arrays.rate import METHODS
 from gpucube.cli.app import backend_option, cli, level_option, progress_bar
 from gpucube.cli.grouping import grouping_options, groups_from_options
-from gpucube.cli.make_models import EnergyBins, TermNames
+from gpucube.cli.make_models import SKIPPED_STATUS, EnergyBins, TermNames
+from gpucube.cli.masking import refuse_without_mask
 from gpucube.cli.numbers import print_astropy_table
+from gpucube.cli.unused import refuse_unused
 from gpucube.cubes.background import ALIGNMENTS
 from gpucube.errors import OptionError
 from gpucube.files import make_folder
 from gpucube.observations.group_by import groups_by
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import SCHEMES, DataStore
-from gpucube.pipeline.settings import FITTED, MODELS, Settings
+from gpucube.pipeline.select import unusable_rows
+from gpucube.pipeline.settings import FITTED, MODELS, REGRESSION, Settings
 from gpucube.plots import require_matplotlib
 from gpucube.prediction.groups import INTERPOLATIONS
 from gpucube.prediction.opening import open_predictor
@@ -41,6 +44,22 @@ from gpucube.validation.validate import (
 __all__ = ["validate_command"]
 
 WORST = 5
+# What models are made like
+OF_MODELS = (
+    "method",
+    "terms",
+    "threshold",
+    "align",
+    "energy_bins",
+    "model",
+    "fov",
+    "pixels",
+    "group_by",
+    "min_livetime",
+    "min_observations",
+    "per_wobble",
+    "groups_file",
+)
 
 
 class Range(click.ParamType[tuple[float, float]]):
@@ -154,7 +173,8 @@ class Range(click.ParamType[tuple[float, float]]):
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for tables, pictures and a page.")
 @backend_option("numpy")
 @level_option
-def validate_command(paths: tuple[Path, ...], **options: Any) -> None:
+@click.pass_context
+def validate_command(ctx: click.Context, /, paths: tuple[Path, ...], **options: Any) -> None:
     """Score background models on observations.
 
     Counts of the observations in DATA are compared with those that the MODEL (a file or a folder) predicts, in cells of
@@ -167,14 +187,18 @@ def validate_command(paths: tuple[Path, ...], **options: Any) -> None:
       gpucube validate --cross-validate 5 --method mayer2015 --group-by ALT:0,45,60,90 DATA
       gpucube validate --cross-validate 5 --method regression --terms +dead_time DATA
       gpucube validate models DATA --catalog none --only 'TARGET_NAME=Off data'
+
+    Exit status: 0 done, 1 input or options are wrong, 2 usage, 3 done but observations were skipped.
     """
     if options["out"] is not None:
         require_matplotlib()
         make_folder(options["out"])
-    groups = groups_from_options(options)
     model, data = _model_and_data(paths, options["attached"], options["n_folds"])
+    _refuse_unused(ctx)
+    groups = groups_from_options(options)
     store = DataStore.open(data, options["scheme"])
     settings = _settings(options)
+    refuse_without_mask(ctx, settings)
     obs_ids, mask = choose_observations(store, settings, _only(options["only"]))
     grid = ScoreGrid.make(options["energy_range"], options["max_offset"], options["bins_per_decade"], options["cell"])
     backend = get_backend(options["backend"])
@@ -196,6 +220,8 @@ def validate_command(paths: tuple[Path, ...], **options: Any) -> None:
     if options["out"] is not None:
         for path in write_validation(result, options["out"]):
             click.echo(path)
+    if result.scores.cells.skipped or unusable_rows(store):
+        ctx.exit(SKIPPED_STATUS)
 
 
 def _model_and_data(paths: tuple[Path, ...], attached: bool, n_folds: int | None) -> tuple[Path | None, Path]:
@@ -208,6 +234,15 @@ def _model_and_data(paths: tuple[Path, ...], attached: bool, n_folds: int | None
     if len(paths) != 2:
         raise click.UsageError("give MODEL and DATA, or DATA with --attached or --cross-validate K")
     return paths
+
+
+def _refuse_unused(ctx: click.Context) -> None:
+    if not ctx.params["n_folds"]:
+        refuse_unused(ctx, OF_MODELS, "without --cross-validate K: they are for models that are made here")
+    if ctx.params["attached"]:
+        refuse_unused(ctx, ("interpolate",), "with --attached: each observation has a model of its own")
+    if ctx.params["n_folds"] and ctx.params["method"] == REGRESSION:
+        refuse_unused(ctx, ("interpolate",), "with --method regression: it has one model for all zenith angles")
 
 
 def _settings(options: dict[str, Any]) -> Settings:

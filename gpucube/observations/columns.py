@@ -18,6 +18,7 @@ from astropy.utils.data import get_readable_fileobj
 from numpy.typing import NDArray
 
 from gpucube.errors import DataError
+from gpucube.files import GZIP_MAGIC
 from gpucube.observations.plain_tables import plain_tables
 
 __all__ = ["column_floats", "column_texts", "column_unit", "column_values", "read_tables", "unit_from"]
@@ -26,6 +27,9 @@ __all__ = ["column_floats", "column_texts", "column_unit", "column_values", "rea
 _UNIT_SPELLINGS = {"degs": "deg", "degrees": "deg", "sec": "s", "secs": "s", "seconds": "s", "hours": "h"} | {
     name.lower(): name for name in ("keV", "MeV", "GeV", "TeV")
 }
+
+FITS_MAGIC = b"SIMPLE"
+FITS_ENDINGS = (".fits", ".fits.gz")
 
 
 def read_tables(path: str | Path, kind: type[Table] = Table) -> list[Table]:
@@ -49,6 +53,8 @@ def read_tables(path: str | Path, kind: type[Table] = Table) -> list[Table]:
         If the file is missing, damaged, or holds no table.
     """
     path = Path(path)
+    if path.is_dir():
+        raise DataError("is a folder, not a table", path, remedy="name a file: FITS, ECSV, VOTable or CSV")
     if not path.is_file():
         raise DataError("no such file", path, remedy="check the path")
     try:
@@ -62,18 +68,30 @@ def read_tables(path: str | Path, kind: type[Table] = Table) -> list[Table]:
     # Damaged files make astropy raise errors of every kind (OSError, EOFError, zlib.error, TypeError, ...).
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if path.name.lower().endswith(FITS_ENDINGS):
+            text = "it does not begin as one" if _begins_otherwise(path) else reason
+            raise DataError(f"cannot be read as FITS: {text}", path, remedy="is it damaged? copy it again") from error
         problem = f"cannot be read as a table: {reason}"
         raise DataError(problem, path, remedy="give FITS, ECSV, VOTable or CSV") from error
     if not tables:
-        raise DataError("holds no table", path, remedy="give a file with a table HDU, and check that it is whole")
+        raise DataError("holds no table", path, remedy="give a file with a table HDU; is it damaged? copy it again")
     return tables
+
+
+def _begins_otherwise(path: Path) -> bool:
+    """Whether a file can be read and is not FITS from its first bytes on."""
+    try:
+        with path.open("rb") as file:
+            return not file.read(len(FITS_MAGIC)).startswith((FITS_MAGIC, GZIP_MAGIC))
+    except OSError:
+        return False
 
 
 def _tables_of(path: Path, kind: type[Table]) -> list[Table]:
     # All of it, because a compressed file that was cut off is an error only to who reads to its end.
     with get_readable_fileobj(path, encoding="binary") as file:
         content = file.read()
-    if content.startswith(b"SIMPLE"):
+    if content.startswith(FITS_MAGIC):
         plain = plain_tables(content, kind)
         if plain is not None:
             return plain

@@ -206,6 +206,8 @@ def _parse(package: Any, path: str | Path) -> Any:
             shapes = package.Regions.read(path, **options)
     except FileNotFoundError as error:
         raise DataError("no such file", path) from error
+    except IsADirectoryError as error:
+        raise DataError("is a folder", path, remedy="name a file of regions") from error
     except Exception as error:  # the parsers let through whatever their parts raise
         raise DataError(f"cannot be read: {error}", path, remedy=SAVE_AS) from error
     if not len(shapes):

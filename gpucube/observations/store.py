@@ -191,6 +191,10 @@ class DataStore:
             There is no such scheme.
         """
         folder = Path(path)
+        if folder.is_file():
+            raise DataError(
+                "a data store is a folder, but this is a file", folder, remedy=f"name its folder: {folder.parent}"
+            )
         if not folder.is_dir():
             raise DataError("no such folder", folder)
         name = _detect_scheme(folder) if scheme == "auto" else scheme.upper()

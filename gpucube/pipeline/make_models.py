@@ -48,6 +48,7 @@ __all__ = ["Summary", "make_models"]
 
 log = logging.getLogger(__name__)
 
+REMEDY = "use --overwrite, in Python Settings(overwrite=True)"
 # FITS keyword by which --resume knows a finished model.
 FINGERPRINT = "GPCBSET"
 # Threads that wait for the disk
@@ -201,7 +202,7 @@ class _Run:
                 continue  # damaged: it is made again
             rows = [self.rows[index] for index in self.members.get(group_id, [])]
             if not rows or header.get(FINGERPRINT) != self._fingerprint(rows):
-                raise OutputError(f"{path} was made with other settings or observations; use --overwrite")
+                raise OutputError(f"{path} was made with other settings or observations; {REMEDY}")
 
     def make_all(self, workers: Workers) -> dict[int, Path]:
         if self.settings.method in FITTED:

@@ -83,8 +83,9 @@ def prepare_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
     present = sorted(path for path in folder.iterdir() if path.name in fixed or MODEL.fullmatch(path.name))
     if present and not (overwrite or resume):
         raise OutputError(
-            f"{folder} holds {len(present)} files of an earlier run; name another folder, add --overwrite to "
-            "replace them, or --resume to go on from the finished groups"
+            f"{folder} holds {len(present)} files of an earlier run; name another folder, add --overwrite "
+            "(in Python, Settings(overwrite=True)) to replace them, or --resume (resume=True) to go on from the "
+            "finished groups"
         )
     for path in present:
         if not _is_ours(path):

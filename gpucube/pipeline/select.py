@@ -22,7 +22,7 @@ from gpucube.pipeline.ledger import LedgerRow
 from gpucube.pipeline.mask import Mask
 from gpucube.pipeline.settings import Settings
 
-__all__ = ["Selection", "open_catalog", "open_mask", "select_observations"]
+__all__ = ["Selection", "open_catalog", "open_mask", "select_observations", "unusable_rows"]
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def select_observations(
     if not len(table):
         raise OptionError(f"{store.path}: the observation table is empty")
     rows = [_first_row(table, index) for index in range(len(table))]
-    rows = _mark(rows, _bad_rows(store), "skipped")
+    rows = _mark(rows, unusable_rows(store), "skipped")
     _report_skipped(rows, store, settings.strict)
     rows = _mark(rows, _left_out_by_test(table, rows) if settings.test else {}, "ungrouped")
     rows = _mark(rows, {} if settings.mask else _sources_near(table, rows, settings), "near_source")
@@ -153,7 +153,19 @@ def _mark(rows: list[LedgerRow], reasons: dict[int, str], status: str) -> list[L
     ]
 
 
-def _bad_rows(store: DataStore) -> dict[int, str]:
+def unusable_rows(store: DataStore) -> dict[int, str]:
+    """Find the observations that cannot be used, whatever is in their files.
+
+    Parameters
+    ----------
+    store : DataStore
+        Observations.
+
+    Returns
+    -------
+    dict of int to str
+        Why, by the index of the row in the table of the store.
+    """
     table = store.table
     angles = {
         name: column_values(table, name, "deg")

@@ -60,9 +60,10 @@ def validation_notes(result: Validation) -> list[str]:
         Sentences; warnings begin with "warning".
     """
     scores = result.scores
+    skipped = f" ({len(scores.cells.skipped)} more could not be read)" if scores.cells.skipped else ""
     ratio = scores.n_predicted / scores.n_observed
     notes = [
-        f"{len(scores.cells.conditions)} observations: {scores.n_observed:,} events observed, "
+        f"{len(scores.cells.conditions)} observations{skipped}: {scores.n_observed:,} events observed, "
         f"{scores.n_predicted:,.0f} predicted (predicted / observed {ratio:.4f})",
         _origin(result),
     ]
@@ -73,8 +74,13 @@ def validation_notes(result: Validation) -> list[str]:
         notes.append(NO_SKILL)
     if scores.n_unknown:
         notes.append(f"warning: {scores.n_unknown:,} events lie where the models predict nothing; they are not scored")
-    skipped = scores.cells.skipped.items()
-    return notes + [f"warning: observation {obs_id} is not scored: {reason}" for obs_id, reason in skipped]
+    return notes
+
+
+def _reasons(result: Validation) -> list[str]:
+    """Why observations are not scored; on a terminal that was said when they were read."""
+    skipped = result.scores.cells.skipped.items()
+    return [f"warning: observation {obs_id} is not scored: {reason}" for obs_id, reason in skipped]
 
 
 def _origin(result: Validation) -> str:
@@ -121,7 +127,7 @@ def _sections(result: Validation, tables: dict[str, Table], pictures: dict[str, 
         "The shape is that of a prediction scaled to the counts of each observation, or of each observation and energy."
     )
     return [
-        Section("Scores", [*validation_notes(result), meaning], tables["scores"], pictures["skill"]),
+        Section("Scores", [*validation_notes(result), *_reasons(result), meaning], tables["scores"], pictures["skill"]),
         Section("Energy", table=tables["energy"], picture=pictures["counts"]),
         Section("Offset", table=tables["offset"]),
         Section("Quadrant", table=tables["quadrant"]),

@@ -175,7 +175,11 @@ def _prepare_folder(folder: Path, scheme: str, tasks: list[_Task], *, overwrite:
     for name, known in SCHEMES.items():
         index = table_file(folder, known.index)
         if index is not None and not (overwrite and name == scheme and index in _index_paths(folder, scheme)):
-            remedy = "add --overwrite to replace it" if name == scheme and not overwrite else "choose another folder"
+            remedy = (
+                "add --overwrite (in Python, overwrite=True) to replace it"
+                if name == scheme and not overwrite
+                else "choose another folder"
+            )
             raise OutputError(f"{index}: there is a data set of scheme {name} already; {remedy}")
     paths = [path for task in tasks for path in _observation_paths(folder, scheme, task.pointing["OBS_ID"])]
     for path in paths + _index_paths(folder, scheme):

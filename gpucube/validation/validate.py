@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
+# Of which a message tells
+MOST_REASONS = 4
 EVERYTHING = ObservationGroups([ObservationGroupAxis("ALT", edges=(-90, 90), unit="deg")])
 
 
@@ -97,9 +99,19 @@ def choose_observations(
     reasons = [row.status for row in rows if row.status != "used"]
     log.info("%d of %d observations are scored", len(chosen), len(rows))
     if not chosen:
+        _refuse_only(store, only)
         counts = ", ".join(f"{reasons.count(reason)} {reason}" for reason in sorted(set(reasons)))
         raise GpucubeError(f"{store.path}: no observation to score: {counts}; choose another catalog, or a mask")
     return chosen, open_mask(settings)
+
+
+def _refuse_only(store: DataStore, only: ObservationGroups | None) -> None:
+    """Say so if nothing is left whatever the catalogue."""
+    outside = only.reasons(store.table) if only else [""]
+    if all(outside):
+        reasons = list(dict.fromkeys(outside))
+        some = "; ".join(reasons[:MOST_REASONS]) + "; ..." * (len(reasons) > MOST_REASONS)
+        raise GpucubeError(f"{store.path}: --only leaves none of {len(outside)} observations: {some}")
 
 
 def validate(

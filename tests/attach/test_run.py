@@ -243,7 +243,7 @@ def test_only_own_files_are_replaced(few: Path, models: Path, tmp_path: Path) ->
     out = tmp_path / "out"
     attach_models(models, few, out)
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="overwrite"):
+    with pytest.raises(OutputError, match=r"--overwrite .*AttachSettings\(overwrite=True\)"):
         attach_models(models, few, out)
     attach_models(models, few, out, settings=AttachSettings(overwrite=True, link=True))
     assert (out / "notes.txt").read_text() == "mine"

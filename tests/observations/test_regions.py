@@ -151,6 +151,8 @@ def test_read_refuses_what_it_would_lose(tmp_path: Path, text: str, match: str) 
 
 
 def test_read_names_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="name a file of regions"):
+        ExclusionRegions.read(tmp_path)
     with pytest.raises(DataError, match="no such file"):
         ExclusionRegions.read(tmp_path / "a.reg")
 

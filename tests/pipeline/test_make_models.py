@@ -212,7 +212,7 @@ def test_nothing_is_overwritten_unasked(store: Path, tmp_path: Path) -> None:
     make_models(store, out, settings=QUICK)
     (out / "notes.txt").write_text("mine")
     before = contents(out)
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match=r"--overwrite .*Settings\(overwrite=True\).*--resume .resume=True"):
         make_models(store, out, settings=QUICK)
     assert contents(out) == before
     make_models(store, out, settings=replace(QUICK, overwrite=True), groups=ONE_GROUP)

@@ -14,6 +14,7 @@ from gpucube.report import comparison
 from gpucube.report.page import Section, html_page
 from gpucube.report.text import cell_text, column_label
 from gpucube.report.validation import NO_SKILL
+from tests.stores import DAMAGES, copy_store, event_file
 
 VALIDATION = {
     *(f"validation_{name}.ecsv" for name in ("scores", "energy", "offset", "quadrant", "observations", "cells")),
@@ -92,6 +93,33 @@ def test_cross_validate_a_regression(store):
     )
     assert "scores of regression" in output
     assert "models were made 2 times" in output
+
+
+@pytest.fixture
+def damaged(store, tmp_path):
+    data = copy_store(store, tmp_path / "data")
+    DAMAGES["truncated"][0](event_file(data, 2))
+    return data
+
+
+def test_observations_that_cannot_be_read_are_told_once_and_are_status_3(damaged, models, tmp_path):
+    cells = ("--catalog", "none", "--cell", "1", "--bins-per-decade", "2")
+    bins = ("--group-by", "ALT:0,90", "--energy-bins", "0.1,100,6", "--pixels", 8, "--fov", 3)
+    out = tmp_path / "out"
+    for arguments in ((models / "default", damaged, "--out", out), ("--cross-validate", 2, damaged, *bins)):
+        output = run("validate", *arguments, *cells, code=3)
+        assert output.count(event_file(damaged, 2).name) == 1, output
+        assert "7 observations (1 more could not be read)" in output
+    assert "observation 2 is not scored" in (out / "validation.html").read_text()
+
+
+def test_rows_that_are_no_observations_are_status_3(store, models, tmp_path):
+    data = copy_store(store, tmp_path / "data")
+    index = Table.read(data / "obs-index.fits.gz")
+    index["RA_PNT"][1] = np.nan
+    index.write(data / "obs-index.fits.gz", overwrite=True)
+    output = run("validate", models / "default", data, "--catalog", "none", "--cell", "1", code=3)
+    assert output.count("observation 2 skipped") == 1
 
 
 def test_compare(models, tmp_path):

@@ -203,7 +203,7 @@ def test_data_set_is_not_replaced_unasked(scheme: str, tmp_path: Path) -> None:
     make_test_dataset(tmp_path, scheme, **options)
     (tmp_path / "notes.txt").write_text("keep")
     before = content(tmp_path)
-    with pytest.raises(OutputError, match="overwrite"):
+    with pytest.raises(OutputError, match=r"--overwrite .*overwrite=True"):
         make_test_dataset(tmp_path, scheme, **options | {"seed": 1})
     other = next(name for name in SCHEMES if name != scheme)
     for overwrite in (False, True):
