@@ -11,25 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from click.testing import CliRunner, Result
 
-from gpucube.cli import cli
 from gpucube.workers import process_pool
+from tests.commands import assert_refused, run
 
 ONE_GROUP = ("--catalog", "none", "--group-by", "ALT:0,90")
 ROOT = Path(__file__).parents[1]
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
-
-
-def assert_refused(result: Result, *words: str) -> None:
-    assert result.exit_code == 1, result.output
-    assert "unexpected" not in result.output
-    last = result.output.strip().splitlines()[-1]
-    assert last.startswith("gpucube: error: ")
-    assert all(word in last for word in words), last
 
 
 @pytest.fixture(scope="module")

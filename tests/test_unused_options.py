@@ -5,27 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from gpucube.cli import cli
 from gpucube.errors import OptionError
 from gpucube.observations.groups import ObservationGroupAxis, ObservationGroups
 from gpucube.pipeline import Settings, make_models
 from gpucube.prediction.opening import open_predictor
+from tests.commands import assert_refused, run
 
 ONE_GROUP = ObservationGroups([ObservationGroupAxis("ALT", edges=(0, 90), unit="deg")])
 COARSE = {"backend": "numpy", "catalog": "none", "pixels": 6, "fov": 3.0, "energy_edges": (0.1, 0.5, 2, 20)}
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
-
-
-def assert_refused(result: Result, *words: str) -> None:
-    assert result.exit_code == 1, result.output
-    last = result.output.strip().splitlines()[-1]
-    assert last.startswith("gpucube: error: ")
-    assert all(word in last for word in words), last
 
 
 @pytest.fixture(scope="module")

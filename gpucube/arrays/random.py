@@ -236,8 +236,8 @@ def powerlaw(
     Notes
     -----
     The inverse of the cumulative distribution, with G = index, r = high / low and u uniform:
-    E = low [1 + u (r^(1-G) - 1)]^(1/(1-G)), and E = low r^u for G = 1. Written with expm1 and log1p it has no
-    cancellation when G is near 1.
+    E = low [1 + u (r^(1-G) - 1)]^(1/(1-G)), and E = low r^u for G = 1. Written with expm1, and near
+    G = 1 with log1p, it has no cancellation there.
     """
     check_spectrum(index, low, high)
     u = uniform(n, key, start=start, xp=xp, device=device)
