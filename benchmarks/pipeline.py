@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.device import open_device
 from benchmarks.table import Row, Settings, missing
 from benchmarks.timing import Times, compare, interleaved
-from gpucube.fits_reader import decompress
+from gpucube.gzipped import decompress
 from gpucube.observations.group_by import groups_by
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.store import DataStore

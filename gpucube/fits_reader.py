@@ -7,13 +7,10 @@ all else, and for any file that is not quite regular, astropy does it.
 
 from __future__ import annotations
 
-import gzip
-import importlib
 import io
 import math
 import re
 import warnings
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
@@ -25,13 +22,13 @@ import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
-from gpucube.files import GZIP_MAGIC, named_errors
+from gpucube.files import named_errors
 from gpucube.fits_header import CARD, Header, parse_header
+from gpucube.gzipped import GZIP_MAGIC, decompress
 
-__all__ = ["Table", "decompress", "open_tables", "regular_tables"]
+__all__ = ["Table", "open_tables", "regular_tables"]
 
 BLOCK = 2880
-GZIP = 31  # window bits by which zlib takes a gzip file
 END = re.compile(rb"(?:.{80})*?END {77}", re.DOTALL)
 STRUCTURE = re.compile(rb"(XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTNAME|TFIELDS) *= *('[^']*'|-?\d+|T|F)")
 # How they begin: of a hundred cards, few are taken apart.
@@ -70,7 +67,7 @@ def open_tables(path: Path) -> Iterator[Sequence[Any]]:
         # Either only filling is missing at the end, or an error follows.
         warnings.simplefilter("ignore", AstropyUserWarning)
         content = path.read_bytes()
-        if content[: len(GZIP_MAGIC)] == GZIP_MAGIC:
+        if content.startswith(GZIP_MAGIC):
             content = decompress(content)
         tables = regular_tables(content)
         if tables:
@@ -78,39 +75,6 @@ def open_tables(path: Path) -> Iterator[Sequence[Any]]:
         else:
             with fits.open(io.BytesIO(content), memmap=False) as hdus:
                 yield hdus
-
-
-def _fastest_zlib() -> Any:
-    try:
-        return importlib.import_module("zlib_ng.zlib_ng")
-    except ImportError:
-        return zlib
-
-
-_zlib = _fastest_zlib()
-
-
-def decompress(content: bytes) -> bytes:
-    """Decompress a gzip file, by zlib-ng where it is installed, which takes 0.7 times as long.
-
-    Parameters
-    ----------
-    content : bytes
-        The file.
-
-    Returns
-    -------
-    bytes
-        Its content, whose checksum was verified.
-    """
-    stream = _zlib.decompressobj(GZIP)
-    try:
-        # The last four bytes of a whole stream are its length.
-        plain = stream.decompress(content, int.from_bytes(content[-4:], "little") + 1)
-    except _zlib.error:
-        plain = b""
-    # Files in several parts, and the errors for damaged ones, are those of gzip.
-    return bytes(plain) if stream.eof and not stream.unused_data else gzip.decompress(content)
 
 
 def regular_tables(content: bytes) -> list[Table] | None:

@@ -135,7 +135,7 @@ def hdu_bytes(hdu: fits.BinTableHDU) -> bytes:
     bytes
         The HDU.
     """
-    return fits_bytes(fits.HDUList([fits.PrimaryHDU(), hdu]), compress=False)[len(image_bytes(None)) :]
+    return fits_bytes(fits.HDUList([fits.PrimaryHDU(), hdu]))[len(image_bytes(None)) :]
 
 
 # Tables of models have few layouts.

@@ -5,10 +5,8 @@ from __future__ import annotations
 import gc
 import gzip
 import io
-import sys
 import warnings
 import weakref
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,7 @@ from hypothesis import strategies as st
 import gpucube.fits_reader as reader
 from gpucube.errors import DataError
 from gpucube.files import open_fits
-from gpucube.fits_reader import decompress, open_tables
+from gpucube.fits_reader import open_tables
 
 FORMATS = ["E", "D", "J", "I", "K", "B", "3E", "5A", "L", "PE()", "1D", "0D"]
 
@@ -140,25 +138,6 @@ def test_no_astropy_table_is_made_of_plain_numbers(
     with open_tables(path) as tables:
         assert tables[0].data["C0"].tolist() == [0, 1, 2, 3, 4]
         assert "_whole" not in vars(tables[0])
-
-
-@pytest.mark.parametrize("library", ["zlib_ng", None])
-def test_decompressors_agree(library: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same content, and the same errors for what is damaged."""
-    if library:
-        pytest.importorskip(library)
-    else:
-        monkeypatch.setitem(sys.modules, "zlib_ng.zlib_ng", None)
-    monkeypatch.setattr(reader, "_zlib", reader._fastest_zlib())
-    content = np.random.default_rng(3).integers(0, 9, 100_000).astype("u1").tobytes()
-    good = gzip.compress(content)
-    assert decompress(good) == content
-    assert decompress(good + good) == 2 * content
-    for damaged in (good[:-20], good[:500] + b"xxxx" + good[504:], good[:-8] + b"12345678", good[:4]):
-        with pytest.raises((OSError, EOFError, zlib.error)) as expected:
-            gzip.decompress(damaged)
-        with pytest.raises(expected.type):
-            decompress(damaged)
 
 
 def test_a_file_leaves_memory_with_its_tables(tmp_path: Path) -> None:

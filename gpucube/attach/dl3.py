@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import warnings
 import zlib
@@ -16,13 +15,11 @@ from astropy.utils.exceptions import AstropyUserWarning
 from gpucube.cubes.fits import CREATOR
 from gpucube.errors import DataError
 from gpucube.files import READ_ERRORS, fits_bytes
+from gpucube.gzipped import GZIP_MAGIC, decompress
 from gpucube.observations.mirrored import MIRRORING, is_mirrored
 
-__all__ = ["RawHdu", "compressed", "file_bytes", "join", "signed", "split", "with_background"]
+__all__ = ["RawHdu", "file_bytes", "join", "signed", "split", "with_background"]
 
-GZIP_MAGIC = b"\x1f\x8b"
-# Event lists barely shrink further, and higher levels take several times as long.
-COMPRESSION = 1
 BACKGROUND_KIND = "RESPONSE BKG"
 
 
@@ -66,27 +63,9 @@ def file_bytes(path: Path) -> bytes:
     """
     try:
         content = path.read_bytes()
-        return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
+        return decompress(content) if content.startswith(GZIP_MAGIC) else content
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot be read: {error}", path, remedy="is it damaged? copy it again") from error
-
-
-def compressed(content: bytes, path: Path) -> bytes:
-    """Compress the content of a file if its name says so.
-
-    Parameters
-    ----------
-    content : bytes
-        Content.
-    path : pathlib.Path
-        File to write it to.
-
-    Returns
-    -------
-    bytes
-        The same, or compressed without a time stamp.
-    """
-    return gzip.compress(content, compresslevel=COMPRESSION, mtime=0) if path.suffix == ".gz" else content
 
 
 def split(content: bytes, path: Path) -> list[RawHdu]:
@@ -163,7 +142,7 @@ def with_background(hdus: list[RawHdu], background: fits.BinTableHDU, old: tuple
     list of RawHdu
         HDUs of the new file.
     """
-    content = fits_bytes(fits.HDUList([fits.PrimaryHDU(), background]), compress=False)
+    content = fits_bytes(fits.HDUList([fits.PrimaryHDU(), background]))
     new = split(content, Path(background.name))[1]
     places = [n for n, hdu in enumerate(hdus) if n and (hdu.name in old or ("" in old and hdu.kind == BACKGROUND_KIND))]
     if not places:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from gpucube.attach.dl3 import compressed, file_bytes, join, signed, split, with_background
+from gpucube.attach.dl3 import file_bytes, join, signed, split, with_background
 from gpucube.attach.ledger import AttachRow
 from gpucube.attach.normalise import normalised
 from gpucube.attach.orient import as_mirrored
@@ -17,7 +17,7 @@ from gpucube.attach.settings import AttachSettings
 from gpucube.cubes.background import BackgroundModel
 from gpucube.cubes.fits import CREATOR, GADF_CLASS, background_hdu
 from gpucube.errors import DataError, ObservationError
-from gpucube.files import fits_bytes, open_fits, write_whole
+from gpucube.files import fits_bytes, open_fits, write_by_name
 from gpucube.observations.conditions import Conditions, read_conditions
 from gpucube.observations.hdus import blame, find_hdu, require
 from gpucube.observations.mirrored import is_mirrored
@@ -157,7 +157,7 @@ def _hdu(model: BackgroundModel, task: Task, row: AttachRow) -> fits.BinTableHDU
 
 def _write(task: Task, background: fits.BinTableHDU) -> None:
     if task.target is None:
-        content = fits_bytes(fits.HDUList([fits.PrimaryHDU(), background]), compress=False)
+        content = fits_bytes(fits.HDUList([fits.PrimaryHDU(), background]))
         _write_file(task.new_file, content)
     events = require(task.store.files_of(task.obs_id).events, "EVENTS")
     for old, new in task.copies:
@@ -176,4 +176,4 @@ def _signed_events(content: bytes, path: Path, name: str | None) -> bytes:
 
 def _write_file(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, compressed(content, path))
+    write_by_name(path, content)

@@ -18,7 +18,7 @@ from gpucube.attach.plan import IndexRow, Target, copy_destinations, index_hdu, 
 from gpucube.attach.settings import AttachSettings
 from gpucube.cubes.fits import CREATOR
 from gpucube.errors import GpucubeError, ObservationError, OptionError, OutputError
-from gpucube.files import fits_bytes, write_whole
+from gpucube.files import fits_bytes, write_by_name, write_whole
 from gpucube.observations.store import DataStore
 from gpucube.pipeline.mask import Mask
 from gpucube.prediction.opening import open_predictor
@@ -230,12 +230,12 @@ class _Run:
         rows = [row for obs_id, result in done.items() for row in self._new_rows(obs_id, result.hdu_class)]
         if not self.settings.link:
             self._copy_shared(done)
-        write_whole(self.folder / INDEX, fits_bytes(index_hdu(rows), compress=True))
+        write_by_name(self.folder / INDEX, fits_bytes(index_hdu(rows)))
         table = self.store.table[np.isin(np.asarray(self.store.table["OBS_ID"]), list(done))]
         table["BKG_SCALE"] = [done[int(obs_id)].row.norm for obs_id in table["OBS_ID"]]
         hdu = table.to_hdu()
         hdu.header["CREATOR"] = CREATOR
-        write_whole(self.folder / OBS_INDEX, fits_bytes(fits.HDUList([fits.PrimaryHDU(), hdu]), compress=True))
+        write_by_name(self.folder / OBS_INDEX, fits_bytes(fits.HDUList([fits.PrimaryHDU(), hdu])))
 
     def _new_rows(self, obs_id: int, hdu_class: str) -> list[IndexRow]:
         others = [row for row in self.rows[obs_id] if not row.is_background]

@@ -24,7 +24,7 @@ from gpucube.cubes.axis import AXIS_NAMES, RADIAL_AXIS_NAMES, Axis, unit_factor
 from gpucube.cubes.background import ALIGNMENTS, RATE_TIMES, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.errors import DataError, OptionError
-from gpucube.files import compressed, open_fits, write_whole
+from gpucube.files import open_fits, write_by_name
 from gpucube.fits_writer import Column, hdu_bytes, image_bytes, table_bytes
 
 __all__ = ["CREATOR", "background_hdu", "read_background_model", "write_image", "write_table"]
@@ -82,12 +82,8 @@ def write_table(model: BackgroundModel, path: str | Path, extra: Sequence[bytes 
     for name, cube in (("COUNTS", model.counts), ("LIVETIME", model.livetime)):
         if cube is not None:
             hdus.append(_table_of_cube(name, name, cube.axes, to_host(cube.data), cube.unit))
-    _write(path, (*hdus, *(hdu if isinstance(hdu, bytes) else hdu_bytes(hdu) for hdu in extra)))
-
-
-def _write(path: Path, hdus: tuple[bytes, ...]) -> None:
-    content = b"".join(hdus)
-    write_whole(path, compressed(content) if path.suffix == ".gz" else content)
+    hdus += (hdu if isinstance(hdu, bytes) else hdu_bytes(hdu) for hdu in extra)
+    write_by_name(path, b"".join(hdus))
 
 
 def background_hdu(model: BackgroundModel) -> fits.BinTableHDU:
@@ -149,7 +145,7 @@ def write_image(model: BackgroundModel, path: str | Path) -> None:
         Column("E_MAX", edges[1:], "TeV"),
     ]
     image = image_bytes(_rate_to_write(model), cards)
-    _write(Path(path), (image, table_bytes("EBOUNDS", bounds)))
+    write_by_name(Path(path), image + table_bytes("EBOUNDS", bounds))
 
 
 def read_background_model(path: str | Path) -> BackgroundModel:

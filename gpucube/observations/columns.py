@@ -18,7 +18,7 @@ from astropy.utils.data import get_readable_fileobj
 from numpy.typing import NDArray
 
 from gpucube.errors import DataError
-from gpucube.files import GZIP_MAGIC
+from gpucube.gzipped import GZIP_MAGIC
 from gpucube.observations.plain_tables import plain_tables
 
 __all__ = ["column_floats", "column_texts", "column_unit", "column_values", "read_tables", "unit_from"]

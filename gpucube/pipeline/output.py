@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpucube.cubes.fits import CREATOR
 from gpucube.errors import OutputError
-from gpucube.files import PARTIAL_SUFFIX, compressed, make_folder, write_whole
+from gpucube.files import PARTIAL_SUFFIX, make_folder, write_by_name, write_whole
 from gpucube.fits_writer import image_bytes
 from gpucube.observations.groups import ObservationGroups
 from gpucube.observations.table import ObservationTable
@@ -122,7 +122,7 @@ def write_observations(folder: Path, kept: ObservationTable, grouped: Observatio
         Tables to write.
     """
     for name, table in ((OBSERVATIONS, kept), (GROUPED_OBSERVATIONS, grouped)):
-        write_whole(folder / name, compressed(image_bytes(None, {"CREATOR": CREATOR}) + table.to_bytes()))
+        write_by_name(folder / name, image_bytes(None, {"CREATOR": CREATOR}) + table.to_bytes())
 
 
 def write_groups(folder: Path, groups: ObservationGroups) -> None:

@@ -18,7 +18,7 @@ from gpucube.cubes.background import ALIGNMENTS, RATE_UNIT, BackgroundModel
 from gpucube.cubes.cube import Cube
 from gpucube.cubes.fits import CREATOR
 from gpucube.errors import DataError
-from gpucube.files import fits_bytes, open_fits, write_whole
+from gpucube.files import fits_bytes, open_fits, write_by_name
 from gpucube.observations.conditions import Conditions
 from gpucube.regression.features import Scales, condition_columns, make_design, observation_features
 from gpucube.regression.nights import SHARED_DAYS, NightExpected, Nights
@@ -197,7 +197,7 @@ class RegressionModel:
         primary = fits.PrimaryHDU()
         primary.header["CREATOR"] = CREATOR
         content = fits.HDUList([primary, *_hdus(self), *extra])
-        write_whole(path, fits_bytes(content, compress=path.suffix == ".gz"))
+        write_by_name(path, fits_bytes(content))
 
 
 def _hdus(model: RegressionModel) -> list[fits.BinTableHDU]:

@@ -15,7 +15,7 @@ from astropy.time import Time
 
 from gpucube.arrays.backend import Backend, get_backend
 from gpucube.errors import OptionError, OutputError
-from gpucube.files import fits_bytes, write_whole
+from gpucube.files import fits_bytes, write_by_name
 from gpucube.observations.events import Observation
 from gpucube.observations.store import SCHEMES, hess_file, table_file
 from gpucube.observations.table import ObservationTable
@@ -258,4 +258,4 @@ def _index_files(folder: Path, scheme: str, table: ObservationTable) -> Hdus:
 
 def _write(path: Path, hdus: list[fits.BinTableHDU]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, fits_bytes(file_contents(hdus), compress=path.suffix == ".gz"))
+    write_by_name(path, fits_bytes(file_contents(hdus)))

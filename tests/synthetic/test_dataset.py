@@ -17,7 +17,7 @@ from astropy.utils import iers
 from gpucube.arrays.backend import Backend
 from gpucube.arrays.fov import interpolate_rotation, sky_to_fov
 from gpucube.errors import OptionError, OutputError
-from gpucube.files import fits_bytes
+from gpucube.files import fits_bytes, write_by_name
 from gpucube.observations.events import read_observation
 from gpucube.observations.hdus import HduLocation, ObservationFiles
 from gpucube.observations.store import DataStore, hess_file
@@ -96,7 +96,7 @@ def test_sky_coordinates_come_back(stores: dict[str, Path], tmp_path: Path) -> N
         detx, dety = (np.array(hdus["EVENTS"].data[name], dtype=float) for name in ("DETX", "DETY"))
         for name in ("DETX", "DETY"):
             hdus["EVENTS"].columns.del_col(name)
-        (tmp_path / "events.fits").write_bytes(fits_bytes(hdus, compress=False))
+        (tmp_path / "events.fits").write_bytes(fits_bytes(hdus))
     location = HduLocation(tmp_path / "events.fits")
     observation = read_observation(2, ObservationFiles(location, location, location))
     assert observation.rotation is not None
@@ -222,7 +222,7 @@ def test_data_set_is_not_replaced_unasked(scheme: str, tmp_path: Path) -> None:
 def test_files_of_others_are_not_replaced(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(fits_bytes(fits.HDUList([fits.PrimaryHDU()]), compress=name.endswith("gz")))
+    write_by_name(path, fits_bytes(fits.HDUList([fits.PrimaryHDU()])))
     before = content(tmp_path)
     with pytest.raises(OutputError, match=path.name):
         make_test_dataset(tmp_path, overwrite=True, **OPTIONS)
