@@ -33,9 +33,9 @@ Parts = tuple[np.ndarray, ...]
 
 # Observations of a block at most: each group in it has a cube of its own while it is counted.
 MOST_OBSERVATIONS = 64
-# Bytes of event files in a block: what is made of them stays near the cores. A device wants more at once, some 2 ms of
-# launches, but while it counts one block the next is read.
-HOST_BLOCK, DEVICE_BLOCK = 2**20, 2**25
+# Bytes of event files in a block: what is made of them stays near the cores, and to send a worker a block and take its
+# counts costs some ms. A device wants more at once, 2 ms of launches, but while it counts one block the next is read.
+HOST_BLOCK, DEVICE_BLOCK = 2**21, 2**25
 # Blocks per worker at least, so that all of them have work until the end, or a device while others are read.
 BLOCKS_PER_WORKER = 4
 
