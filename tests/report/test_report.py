@@ -113,6 +113,47 @@ def test_observations_that_cannot_be_read_are_told_once_and_are_status_3(damaged
     assert "observation 2 is not scored" in (out / "validation.html").read_text()
 
 
+def _without_index_row(path):
+    index = Table.read(path.parents[1] / "hdu-index.fits.gz")
+    index[np.char.strip(np.asarray(index["FILE_NAME"], dtype=str)) != path.name].write(
+        path.parents[1] / "hdu-index.fits.gz", overwrite=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (DAMAGES["truncated"][0], ("bkg_000002.fits.gz", "damaged")),
+        (DAMAGES["missing file"][0], ("bkg_000002.fits.gz", "no such file")),
+        (DAMAGES["not FITS"][0], ("bkg_000002.fits.gz", "FITS")),
+        (_without_index_row, ("names no BKG HDU", "gpucube attach")),
+    ],
+    ids=["truncated", "missing", "not FITS", "not in the index"],
+)
+def test_attached_backgrounds_that_cannot_be_read_are_told_once_and_are_status_3(
+    damage, words, store, models, tmp_path
+):
+    run("attach", models / "default", store, tmp_path / "dl3", "--link", "-l", "error")
+    damage(tmp_path / "dl3" / "bkg" / "bkg_000002.fits.gz")
+    cells = ("--catalog", "none", "--cell", "1", "--bins-per-decade", "2", "--out", tmp_path / "out")
+    output = run("validate", "--attached", tmp_path / "dl3", *cells, code=3)
+    (line,) = [line for line in output.splitlines() if "observation 2 skipped" in line]
+    assert all(word in line for word in words), line
+    assert "7 observations (1 more could not be read)" in output
+    assert "predict nothing" not in output
+    assert "observation 2 is not scored" in (tmp_path / "out" / "validation.html").read_text()
+    assert Table.read(tmp_path / "out" / "validation_observations.ecsv")["OBS_ID"].tolist() == [1, 3, 4, 5, 6, 7, 8]
+
+
+def test_no_attached_background_can_be_read(store, models, tmp_path):
+    run("attach", models / "default", store, tmp_path / "dl3", "--link", "-l", "error")
+    for path in (tmp_path / "dl3" / "bkg").iterdir():
+        path.write_bytes(b"")
+    output = run("validate", "--attached", tmp_path / "dl3", "--catalog", "none", code=1)
+    assert "bkg_00000" in output
+    assert "unexpected" not in output
+
+
 def test_rows_that_are_no_observations_are_status_3(store, models, tmp_path):
     data = copy_store(store, tmp_path / "data")
     index = Table.read(data / "obs-index.fits.gz")
