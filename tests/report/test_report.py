@@ -1,6 +1,7 @@
 """Tables, pictures and pages of validations and comparisons."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,6 +15,7 @@ from gpucube.report import comparison
 from gpucube.report.page import Section, html_page
 from gpucube.report.text import cell_text, column_label
 from gpucube.report.validation import NO_SKILL
+from gpucube.validation.compare import compare_sets
 from tests.stores import DAMAGES, copy_store, event_file
 
 VALIDATION = {
@@ -171,6 +173,43 @@ def test_compare(models, tmp_path):
     assert names == pictures | {"comparison.ecsv", "comparison.html"}
     assert len(check_page((tmp_path / "out" / "comparison.html").read_text())) == 4
     assert "first / second" in output
+
+
+def test_compare_tells_how_far_it_is(models, tmp_path):
+    told = []
+    both = (models / "default", models / "mayer2015")
+    comparisons, notes = compare_sets(*both, lambda *numbers: told.append(numbers))
+    assert told == [(1, 2), (2, 2)]
+    told.clear()
+    comparison.write_comparison(comparisons, ("a", "b"), tmp_path, notes, lambda *numbers: told.append(numbers))
+    assert told == [(1, 2), (2, 2)]
+
+
+def test_images_of_the_same_colours_have_one_bar(models, monkeypatch):
+    """A bar for the rates of each, one for all ratios, one for all pulls."""
+    figures = []
+    monkeypatch.setattr(comparison, "png_bytes", lambda figure: figures.append(figure) or b"")
+    comparisons, _ = compare_sets(models / "default", models / "mayer2015")
+    comparison._images(comparisons[0], ("a", "b"))
+    (figure,) = figures
+    images = [panel for panel in figure.axes if panel.get_subplotspec()]
+    bars = [bar for panel in images for bar in panel.child_axes] + [a for a in figure.axes if not a.get_subplotspec()]
+    n_rows = len(images) // 4
+    assert n_rows > 1
+    assert len(bars) == n_rows + 2
+    limits = [[image.get_clim() for image in panel.collections] for panel in images]
+    for row in range(n_rows):
+        first, second, ratio, pull = limits[4 * row : 4 * row + 4]
+        assert first == second
+        assert (ratio, pull) == ([(-1, 1)], [(-5, 5)])
+
+
+def test_nothing_known_has_no_bar(models):
+    comparisons, _ = compare_sets(models / "default", models / "mayer2015")
+    nothing = np.full_like(comparisons[0].first, np.nan)
+    unknown = replace(comparisons[0], error=nothing)
+    pictures = comparison.comparison_pictures(unknown, ("a", "b"))
+    assert set(pictures) == {"spectra", "images"}
 
 
 @pytest.mark.parametrize(
