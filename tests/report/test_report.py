@@ -204,12 +204,14 @@ def test_images_of_the_same_colours_have_one_bar(models, monkeypatch):
         assert (ratio, pull) == ([(-1, 1)], [(-5, 5)])
 
 
-def test_nothing_known_has_no_bar(models):
+def test_nothing_known_has_no_bar(models, monkeypatch):
+    figures = []
+    monkeypatch.setattr(comparison, "png_bytes", lambda figure: figures.append(figure) or b"")
     comparisons, _ = compare_sets(models / "default", models / "mayer2015")
     nothing = np.full_like(comparisons[0].first, np.nan)
-    unknown = replace(comparisons[0], error=nothing)
-    pictures = comparison.comparison_pictures(unknown, ("a", "b"))
-    assert set(pictures) == {"spectra", "images"}
+    comparison._images(replace(comparisons[0], error=nothing), ("a", "b"))
+    bars = [panel for panel in figures[0].axes if not panel.get_subplotspec()]
+    assert [bar.get_visible() for bar in bars] == [True, False]
 
 
 @pytest.mark.parametrize(
