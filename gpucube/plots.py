@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -211,26 +212,39 @@ def _draw_image(panel: Axes, image: np.ndarray, detx: np.ndarray, dety: np.ndarr
 
 
 def _label_ticks(bar: Any, lowest: float, highest: float) -> None:
-    """Label at least three values: decades, and where there are fewer, values between them."""
     from matplotlib.ticker import NullLocator
 
-    decades = 10.0 ** np.arange(math.floor(math.log10(lowest)), math.ceil(math.log10(highest)) + 1)
-    for steps in ([1.0], [1.0, 3.0], [1.0, 2.0, 5.0], np.arange(1, 10, 0.5), np.arange(1, 10, 0.1)):
-        ticks = np.outer(decades, steps).ravel()
-        ticks = ticks[(ticks >= lowest) & (ticks <= highest)]
-        if ticks.size >= 3:
-            break
+    ticks = _log_ticks(lowest, highest)
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.set_ticks(ticks, labels=[_scientific(value) for value in ticks])
     bar.ax.tick_params(labelsize="x-small")
 
 
+def _log_ticks(lowest: float, highest: float) -> np.ndarray:
+    """Three to five round values to label on a logarithmic axis, with more than a tenth of the axis between two."""
+    for candidates in _round_values(lowest, highest):
+        ticks = candidates[(candidates >= lowest) & (candidates <= highest)]
+        if ticks.size >= 3:
+            break
+    return ticks
+
+
+def _round_values(lowest: float, highest: float) -> Iterator[np.ndarray]:
+    """Decades, values between them, and values in smaller and smaller equal steps, for small ranges."""
+    decades = 10.0 ** np.arange(math.floor(math.log10(lowest)) - 2, math.ceil(math.log10(highest)) + 1)
+    for factors in ([1.0], [1.0, 3.0], [1.0, 2.0, 5.0]):
+        yield np.outer(decades, factors).ravel()
+    # With 2.5, no step leaves so few values that the next one crowds the upper end.
+    for step in np.outer(decades, [1.0, 2.0, 2.5, 5.0]).ravel()[::-1]:
+        yield step * np.arange(math.ceil(lowest / step), math.floor(highest / step) + 1)
+
+
 def _scientific(value: float) -> str:
     if 0.01 <= value < 1000:
         return f"{value:.3g}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    factor = "" if mantissa == "1.0" else f"{mantissa.removesuffix('.0')}×"
-    return f"{factor}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    factor = mantissa.rstrip("0").removesuffix(".")
+    return f"{'' if factor == '1' else f'{factor}×'}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
 
 
 def _rings(cube: Cube) -> dict[str, np.ndarray]:

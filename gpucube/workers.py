@@ -20,7 +20,15 @@ from threadpoolctl import threadpool_limits
 
 from gpucube.errors import GpucubeError
 
-__all__ = ["Workers", "dask_workers", "local_workers", "one_blas_thread", "open_workers", "process_pool"]
+__all__ = [
+    "Workers",
+    "dask_workers",
+    "local_workers",
+    "one_blas_thread",
+    "open_workers",
+    "process_pool",
+    "reach_cluster",
+]
 
 WATCH_INTERVAL = 2.0  # s
 CONNECT_TIMEOUT = 10.0  # s
@@ -46,7 +54,7 @@ class Workers:
 
 
 def open_workers(
-    number: int, scheduler: str | None = None, executor: Executor | None = None, *, on_device: bool = False
+    number: int, cluster: Workers | None = None, executor: Executor | None = None, *, on_device: bool = False
 ) -> AbstractContextManager[Workers]:
     """Get workers for a ``with`` statement: those of an executor, of a Dask cluster, or of this machine.
 
@@ -54,8 +62,8 @@ def open_workers(
     ----------
     number : int
         Number of workers of the executor, or of this machine.
-    scheduler : str, optional
-        Address of a Dask scheduler.
+    cluster : Workers, optional
+        Those of a Dask cluster, from `reach_cluster`.
     executor : concurrent.futures.Executor, optional
         Executor, which is not shut down.
     on_device : bool
@@ -68,7 +76,23 @@ def open_workers(
     """
     if executor is not None:
         return nullcontext(Workers(executor, lambda: number, count=True))
-    return dask_workers(scheduler) if scheduler else local_workers(number, on_device=on_device)
+    return nullcontext(cluster) if cluster else local_workers(number, on_device=on_device)
+
+
+def reach_cluster(scheduler: str | None) -> AbstractContextManager[Workers | None]:
+    """Get the workers of a Dask cluster for a ``with`` statement, where there is one.
+
+    Parameters
+    ----------
+    scheduler : str or None
+        Address of its scheduler.
+
+    Returns
+    -------
+    context manager
+        Of the workers, see `dask_workers`; of None without an address.
+    """
+    return dask_workers(scheduler) if scheduler else nullcontext()
 
 
 @contextmanager

@@ -173,7 +173,7 @@ def test_only_that_leaves_nothing_is_not_blamed_on_the_catalogue(models: Path, s
 
 def test_text_is_no_fits_file(models: Path) -> None:
     assert_refused(
-        run("info", models / "bg_event_ledger.ecsv"),
+        run("plot", models / "bg_event_ledger.ecsv"),
         "bg_event_ledger.ecsv: cannot be read as FITS: it does not begin as one",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpucube import plots
 from gpucube.arrays.backend import Backend, get_backend
@@ -213,9 +216,56 @@ def test_images_have_the_right_orientation() -> None:
     assert panel.get_aspect() == 1.0
 
 
+@pytest.mark.parametrize("ratio", [1.3, 2.0, 5.2, 9.0, 30.0])
+def test_labels_beside_the_colours_do_not_touch(ratio: float) -> None:
+    rate = np.geomspace(0.023, 0.023 * ratio, 12).reshape(1, 3, 4)
+    axes = (Axis.energy(1, 2, 1), Axis.field_of_view("dety", 2.0, 3), Axis.field_of_view("detx", 3.0, 4))
+    figure = plots._draw_images(BackgroundModel(Cube(axes, rate, "s-1 TeV-1 sr-1")), rate)
+    plots.png_bytes(figure)
+    (bar,) = figure.axes[0].child_axes
+    boxes = [label.get_window_extent() for label in bar.get_yticklabels()]
+    assert len(boxes) >= 3
+    assert all(lower.y1 < upper.y0 for lower, upper in itertools.pairwise(boxes))
+
+
+@given(st.floats(1e-12, 1e6), st.floats(1.25, 1000.0))
+def test_labels_beside_the_colours_are_few_and_apart(lowest: float, ratio: float) -> None:
+    """Two letters high is a tenth of a bar; its range is that of `_draw_image`."""
+    highest = lowest * ratio
+    ticks = plots._log_ticks(lowest, highest)
+    assert 3 <= ticks.size <= 5
+    assert lowest <= ticks[0]
+    assert ticks[-1] <= highest
+    assert np.diff(np.log(ticks)).min() > 0.1 * np.log(ratio)
+    labels = [plots._scientific(value) for value in ticks]
+    assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "expected"),
+    [
+        (0.2, 300.0, [1, 10, 100]),
+        (0.5, 40.0, [1, 3, 10, 30]),
+        (0.9, 6.0, [1, 2, 5]),
+        (0.023, 0.13, [0.025, 0.05, 0.075, 0.1, 0.125]),
+        (0.81, 1.0, [0.85, 0.9, 0.95, 1.0]),
+    ],
+)
+def test_labels_are_round_values(lowest: float, highest: float, expected: list[float]) -> None:
+    np.testing.assert_allclose(plots._log_ticks(lowest, highest), expected)
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1.0, "1"), (150.0, "150"), (0.02, "0.02"), (1e-3, "10⁻³"), (2e4, "2×10⁴"), (1.5e-12, "1.5×10⁻¹²")],
+    [
+        (1.0, "1"),
+        (150.0, "150"),
+        (0.02, "0.02"),
+        (1e-3, "10⁻³"),
+        (2e4, "2×10⁴"),
+        (1.5e-12, "1.5×10⁻¹²"),
+        (1.25e3, "1.25×10³"),
+    ],
 )
 def test_numbers_beside_the_colours(value: float, text: str) -> None:
     assert plots._scientific(value) == text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gpucube.cli.app import cli, level_option
+from gpucube.cli.app import cli, level_option, progress_bar
 from gpucube.cli.numbers import print_astropy_table
 from gpucube.files import make_folder
 from gpucube.plots import require_matplotlib
@@ -35,12 +35,15 @@ def compare(first: Path, second: Path, out: Path | None) -> None:
     if out is not None:
         require_matplotlib()
         make_folder(out)
-    comparisons, notes = compare_sets(first, second)
+    with progress_bar("groups") as step:
+        comparisons, notes = compare_sets(first, second, step)
     if any(comparison.is_resampled for comparison in comparisons):
         notes.append("the bins of the second models differ: their rates were averaged over those of the first")
     print_astropy_table(f"first: {first}, second: {second}", comparison_table(comparisons))
     for note in notes:
         click.echo(note)
     if out is not None:
-        for path in write_comparison(comparisons, (str(first), str(second)), out, notes):
+        with progress_bar("pictures of groups") as step:
+            paths = write_comparison(comparisons, (str(first), str(second)), out, notes, step)
+        for path in paths:
             click.echo(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, fields
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from gpucube.cli.app import USER_BACKENDS, cli, level_option, new_table, print_t
 from gpucube.cubes.fits import read_background_model
 from gpucube.errors import DataError
 from gpucube.files import make_folder
-from gpucube.inspection import describe_file, describe_folder
+from gpucube.inspection import ModelRow, describe_file, describe_folder
 from gpucube.pipeline.output import model_tables
 from gpucube.plots import plot_model
 from gpucube.regression.model import is_regression_file
@@ -23,19 +24,26 @@ __all__ = ["backends", "info", "make_pictures", "plot"]
 @click.argument("path", type=click.Path(path_type=Path))
 @level_option
 def info(path: Path) -> None:
-    """Say what is in a data store, a folder of models, a background model or a regression (FITS files).
+    """Say what is in a data store, a folder of models, a background model, a regression or a ledger.
 
     \b
     Examples:
       gpucube info $GAMMAPY_DATA/hess-dl3-dr1
+      gpucube info models
       gpucube info models/bg_cube_model_group21_table.fits.gz
+      gpucube info models/bg_event_ledger.ecsv
     """
-    facts = describe_folder(path) if path.is_dir() else describe_file(path)
+    found = describe_folder(path) if path.is_dir() else describe_file(path)
     table = new_table(str(path), "", "")
     table.show_header = False
-    for name, value in facts.items():
+    for name, value in found.facts.items():
         table.add_row(name, value)
     print_table(table)
+    if found.models:
+        models = new_table("models", *(field.name for field in fields(ModelRow)))
+        for row in found.models:
+            models.add_row(*astuple(row))
+        print_table(models)
 
 
 @cli.command()

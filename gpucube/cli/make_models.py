@@ -19,6 +19,7 @@ from gpucube.cubes.background import ALIGNMENTS
 from gpucube.cubes.fits import read_background_model
 from gpucube.errors import OptionError
 from gpucube.observations.store import SCHEMES
+from gpucube.pipeline.ledger import FATES
 from gpucube.pipeline.make_models import Summary, make_models
 from gpucube.pipeline.settings import FITTED, MODELS, MOST_BINS, RATE_PER, Settings
 from gpucube.regression.terms import terms_named
@@ -239,8 +240,6 @@ def _warn_of_nothing(summary: Summary, n_read: int) -> None:
 
 def _not_filled(summary: Summary) -> str:
     """What became of the events that are in no model."""
-    reasons = ("invalid", "excluded", "below_threshold", "outside_energy", "outside_fov")
-    words = {"below_threshold": "below the threshold", "outside_energy": "outside the energy bins"}
-    words["outside_fov"] = "outside the field of view"
-    numbers = {reason: sum(getattr(row, f"n_{reason}") for row in summary.rows) for reason in reasons}
-    return "".join(f", {number:,} {words.get(reason, reason)}" for reason, number in numbers.items() if number)
+    fates = {words: column.lower() for column, words in FATES.items() if column != "N_FILLED"}
+    numbers = {words: sum(getattr(row, name) for row in summary.rows) for words, name in fates.items()}
+    return "".join(f", {number:,} {words}" for words, number in numbers.items() if number)

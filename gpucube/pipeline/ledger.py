@@ -15,7 +15,17 @@ from gpucube.cubes.fits import CREATOR
 from gpucube.errors import GpucubeError
 from gpucube.fits_writer import Column, table_bytes
 
-__all__ = ["LedgerError", "LedgerRow", "ledger_ecsv", "ledger_hdu", "rows_from_hdu"]
+__all__ = ["FATES", "LedgerError", "LedgerRow", "ledger_ecsv", "ledger_hdu", "rows_from_hdu"]
+
+# What becomes of an event, in words, by the column of the ledger that counts it.
+FATES = {
+    "N_FILLED": "filled",
+    "N_INVALID": "invalid",
+    "N_EXCLUDED": "excluded",
+    "N_BELOW_THRESHOLD": "below the threshold",
+    "N_OUTSIDE_ENERGY": "outside the energy bins",
+    "N_OUTSIDE_FOV": "outside the field of view",
+}
 
 
 class LedgerError(GpucubeError):

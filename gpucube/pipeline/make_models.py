@@ -42,7 +42,7 @@ from gpucube.pipeline.regression import conditions_or_errors, fit_groups, fit_ob
 from gpucube.pipeline.select import Selection, open_mask, select_observations
 from gpucube.pipeline.settings import FITTED, REGRESSION, SMOOTH, Settings
 from gpucube.regression.model import REGRESSION_FILE, RegressionModel
-from gpucube.workers import Workers, one_blas_thread, open_workers
+from gpucube.workers import Workers, one_blas_thread, open_workers, reach_cluster
 
 __all__ = ["Summary", "make_models"]
 
@@ -142,14 +142,15 @@ def make_models(
     folder = Path(out)
     if folder.resolve() == store.path.resolve():
         raise OutputError(f"{folder} is the data store itself; name another folder for the models")
-    prepare_folder(folder, overwrite=settings.overwrite, resume=settings.resume)
-    run = _Run(store, folder, backend, settings, selection, mask, progress)
-    run.check_present_models()
-    write_observations(folder, selection.kept, selection.grouped)
-    write_groups(folder, selection.groups)
-    on_device = backend.name != "numpy"
-    with open_workers(settings.workers, settings.scheduler, executor, on_device=on_device) as workers:
-        models = run.make_all(workers)
+    # Nothing is written or replaced before the cluster has answered.
+    with reach_cluster(None if executor else settings.scheduler) as cluster:
+        prepare_folder(folder, overwrite=settings.overwrite, resume=settings.resume)
+        run = _Run(store, folder, backend, settings, selection, mask, progress)
+        run.check_present_models()
+        write_observations(folder, selection.kept, selection.grouped)
+        write_groups(folder, selection.groups)
+        with open_workers(settings.workers, cluster, executor, on_device=backend.name != "numpy") as workers:
+            models = run.make_all(workers)
     summary = Summary(folder, run.rows, selection.groups, models)
     _report_assumptions(summary.rows)
     write_whole(folder / LEDGER, ledger_ecsv(summary.rows).encode())

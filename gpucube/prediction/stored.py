@@ -16,7 +16,7 @@ from gpucube.errors import DataError
 from gpucube.files import open_fits
 from gpucube.observations.mirrored import is_mirrored
 
-__all__ = ["MIRRORED", "Members", "read_members", "read_rate"]
+__all__ = ["MIRRORED", "Members", "known_rate", "read_members", "read_rate"]
 
 # Rounding in a file must not lift the floor above itself.
 FLOOR = FLOOR_2015 * (1 + 1e-6)
@@ -94,7 +94,29 @@ def read_rate(path: Path) -> BackgroundModel:
     DataError
         The file is no background model.
     """
-    model = read_background_model(path)
+    return known_rate(read_background_model(path), path)
+
+
+def known_rate(model: BackgroundModel, path: Path) -> BackgroundModel:
+    """Give what a model knows: its rate, NaN without exposure, 0 instead of the floor of 2015.
+
+    Parameters
+    ----------
+    model : BackgroundModel
+        Model as `gpucube.cubes.fits.read_background_model` gives it.
+    path : pathlib.Path
+        File that it was read from.
+
+    Returns
+    -------
+    BackgroundModel
+        What `read_rate` gives.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read.
+    """
     rate = model.rate.quantity.to_value(RATE_UNIT).astype(np.float64)
     if len(model.axes) == 3 and _is_mirrored(path):
         model, rate = _mirrored(model), rate[:, :, ::-1]

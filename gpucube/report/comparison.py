@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from gpucube.validation.compare import Comparison, comparison_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
 
 __all__ = ["comparison_pictures", "write_comparison"]
 
@@ -26,7 +28,11 @@ PAGE = "comparison.html"
 
 
 def write_comparison(
-    comparisons: list[Comparison], names: tuple[str, str], folder: str | Path, notes: list[str]
+    comparisons: list[Comparison],
+    names: tuple[str, str],
+    folder: str | Path,
+    notes: list[str],
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
     """Write a table (ECSV), pictures (PNG) and a page (HTML) that holds both.
 
@@ -40,6 +46,8 @@ def write_comparison(
         Where to; made if it is missing. Files of the same names are replaced.
     notes : list of str
         What is to be said of them.
+    progress : function (done, total)
+        Called with the number of pairs of models that are drawn, and their total.
 
     Returns
     -------
@@ -56,11 +64,12 @@ def write_comparison(
     table = comparison_table(comparisons)
     files = {"comparison.ecsv": ecsv_bytes(table)}
     sections = [Section("Energy bins", [f"first: {names[0]}", f"second: {names[1]}", *notes], table)]
-    for comparison in comparisons:
+    for number, comparison in enumerate(comparisons):
         stem = re.sub(r"\W+", "_", comparison.name)
         for kind, picture in comparison_pictures(comparison, names).items():
             files[f"comparison_{stem}_{kind}.png"] = picture
             sections.append(Section(f"{comparison.name}: {kind}", picture=picture))
+        progress(number + 1, len(comparisons))
     page = html_page(f"{names[0]} and {names[1]}", sections)
     return write_files(Path(folder), files | {PAGE: page.encode()})
 
@@ -107,8 +116,11 @@ def _spectra(comparison: Comparison, labels: tuple[str, ...]) -> bytes:
     table = comparison_table([comparison])
     edges = comparison.axes[0].edges_in("TeV")
     centers = np.sqrt(edges[1:] * edges[:-1])
-    figure = new_figure(11.0, 5.0, layout="constrained")
-    grid = figure.add_gridspec(2, 2, height_ratios=(2, 1))
+    width, height = 11.0, 5.0
+    figure = new_figure(width, height)
+    # Fixed margins (inches), for these are drawn for each group: a layout by the size of labels draws all twice.
+    margins = {"left": 1.0 / width, "right": 1 - 0.15 / width, "bottom": 0.6 / height, "top": 1 - 0.4 / height}
+    grid = figure.add_gridspec(2, 2, height_ratios=(2, 1), **margins, wspace=0.16, hspace=0.16)
     rates = figure.add_subplot(grid[0, 0])
     ratios = figure.add_subplot(grid[1, 0], sharex=rates)
     for name, mark, label in zip(("FIRST", "SECOND"), "ox", labels, strict=True):
@@ -150,12 +162,14 @@ def _images(comparison: Comparison, labels: tuple[str, ...]) -> bytes:
     edges = comparison.axes[0].edges_in("TeV")
     for row, number in zip(panels, energies, strict=True):
         both = np.stack([comparison.first[number], comparison.second[number]])
-        limits = {"vmin": np.nanmin(both, initial=np.inf, where=np.isfinite(both)), "vmax": np.nanmax(both)}
-        _image(row[0], comparison, both[0], cmap="viridis", **limits)
-        _image(row[1], comparison, both[1], cmap="viridis", **limits)
-        _image(row[2], comparison, np.log2(comparison.ratio[number]), cmap="RdBu_r", vmin=-1, vmax=1)
-        _image(row[3], comparison, comparison.pull[number], cmap="RdBu_r", vmin=-LARGEST_PULL, vmax=LARGEST_PULL)
+        limits = (float(np.nanmin(both, initial=np.inf, where=np.isfinite(both))), float(np.nanmax(both)))
+        drawn = _draw(row[:2], comparison, both, "viridis", limits)
+        # Both rates of a row have the same colours.
+        _color_bar(row[0].inset_axes((1.03, 0, 0.05, 1)), drawn)
         row[0].set_ylabel(f"{edges[number]:.3g} – {edges[number + 1]:.3g} TeV\nDETY (deg)")
+    for column, values, largest in ((2, np.log2(comparison.ratio), 1.0), (3, comparison.pull, LARGEST_PULL)):
+        drawn = _draw(panels[:, column], comparison, values[energies], "RdBu_r", (-largest, largest))
+        _color_bar(_beside(panels[:, column]), drawn)
     for panel, title in zip(panels[0], ("first", "second", "log₂(first / second)", "pull"), strict=True):
         panel.set_title(title)
     for panel in panels[-1]:
@@ -173,12 +187,36 @@ def _shown_energies(comparison: Comparison) -> list[int]:
     return [int(number) for number in known[places]]
 
 
-def _image(panel: Axes, comparison: Comparison, image: NDArray[np.float64], **options: Any) -> None:
-    _, dety, detx = comparison.axes
-    panel.set_facecolor("0.75")
-    panel.set_aspect("equal")
-    if np.isfinite(image).any():
-        mesh = panel.pcolormesh(detx.edges_in("deg"), dety.edges_in("deg"), image, **options)
-        panel.figure.colorbar(mesh, cax=panel.inset_axes((1.03, 0, 0.05, 1)))
-    else:
-        panel.text(0.5, 0.5, "not known", ha="center", va="center", transform=panel.transAxes)
+def _draw(
+    panels: NDArray[np.object_],
+    comparison: Comparison,
+    images: NDArray[np.float64],
+    colors: str,
+    limits: tuple[float, float],
+) -> list[ScalarMappable]:
+    """Draw images in the same colours, but those of which nothing is known."""
+    _, dety, detx = (axis.edges_in(unit) for axis, unit in zip(comparison.axes, ("TeV", "deg", "deg"), strict=True))
+    drawn = []
+    for panel, image in zip(panels, images, strict=True):
+        panel.set_facecolor("0.75")
+        panel.set_aspect("equal")
+        if np.isfinite(image).any():
+            drawn.append(panel.pcolormesh(detx, dety, image, cmap=colors, vmin=limits[0], vmax=limits[1]))
+        else:
+            panel.text(0.5, 0.5, "not known", ha="center", va="center", transform=panel.transAxes)
+    return drawn
+
+
+def _beside(panels: NDArray[np.object_]) -> Axes:
+    """Make axes for one bar of all panels of a column, for a bar takes as long as an image."""
+    highest, lowest = (panels[end].get_position() for end in (0, -1))
+    figure = panels[0].figure
+    inch = 1 / figure.get_figwidth()
+    return figure.add_axes((highest.x1 + 0.08 * inch, lowest.y0, 0.12 * inch, highest.y1 - lowest.y0))
+
+
+def _color_bar(axes: Axes, images: list[ScalarMappable]) -> None:
+    """Draw the bar of images that have the same colours."""
+    axes.set_visible(bool(images))
+    if images:
+        axes.figure.colorbar(images[0], cax=axes)

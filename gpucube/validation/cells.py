@@ -46,7 +46,7 @@ class ObservedCells:
     backend : Backend
         Library and device of the arrays.
     skipped : dict of int to str
-        Observations that could not be read, and why.
+        Observations that could not be read, or whose background could not, and why.
     """
 
     grid: ScoreGrid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from gpucube.cubes.fits import read_background_model
 from gpucube.errors import DataError
 from gpucube.pipeline.output import model_tables
 from gpucube.prediction.regrid import regrid
-from gpucube.prediction.stored import read_rate
+from gpucube.prediction.stored import known_rate
 
 __all__ = ["Comparison", "compare_files", "compare_sets", "comparison_table"]
 
@@ -65,13 +66,17 @@ class Comparison:
         return np.where(known, (self.first - self.second) / np.where(known, self.error, 1.0), np.nan)
 
 
-def compare_sets(first: str | Path, second: str | Path) -> tuple[list[Comparison], list[str]]:
+def compare_sets(
+    first: str | Path, second: str | Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[list[Comparison], list[str]]:
     """Compare folders of models, or files.
 
     Parameters
     ----------
     first, second : path-like
         Folders that `make_models` wrote, or model files. A file is compared with every model of a folder.
+    progress : function (done, total)
+        Called after each pair of models with the number of pairs done and their total.
 
     Returns
     -------
@@ -92,7 +97,11 @@ def compare_sets(first: str | Path, second: str | Path) -> tuple[list[Comparison
         raise DataError(f"no group of {first} is in this folder", second, remedy="give the files of two models")
     names = ((str(first), a, b), (str(second), b, a))
     alone = [f"group {group} is in {name} only" for name, mine, other in names for group in mine if group not in other]
-    return [compare_files(a[group], b[group], _name(a[group], b[group], group)) for group in common], alone
+    comparisons = []
+    for group in common:
+        comparisons.append(compare_files(a[group], b[group], _name(a[group], b[group], group)))
+        progress(len(comparisons), len(common))
+    return comparisons, alone
 
 
 def _models(path: Path) -> dict[int | None, Path]:
@@ -144,7 +153,8 @@ def compare_files(first: Path, second: Path, name: str = "") -> Comparison:
 
 
 def _rate_and_error(path: Path) -> tuple[BackgroundModel, Cube | None]:
-    model, stored = read_rate(path), read_background_model(path)
+    stored = read_background_model(path)
+    model = known_rate(stored, path)
     if stored.error is None:
         return model, None
     rate, error = stored.rate.quantity.to_value(RATE_UNIT), stored.error.quantity.to_value(RATE_UNIT)

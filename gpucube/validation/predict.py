@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import astropy.units as u
 import numpy as np
@@ -12,14 +14,17 @@ from gpucube.arrays.backend import Array, Backend
 from gpucube.arrays.interpolation import interpolate_log, interpolation_matrix
 from gpucube.cubes.axis import Axis
 from gpucube.cubes.background import FLOOR_2015, RATE_UNIT, BackgroundModel
-from gpucube.errors import ObservationError, OptionError
+from gpucube.errors import GpucubeError, ObservationError, OptionError
 from gpucube.observations.conditions import Conditions, read_conditions
 from gpucube.observations.store import DataStore
 from gpucube.prediction.predictor import Predictor
 from gpucube.validation.cells import ObservedCells, sum_parts
 from gpucube.validation.grid import ENERGY_PARTS, ScoreGrid
+from gpucube.validation.predictors import BackgroundError
 
-__all__ = ["expected_counts", "model_rate", "predict_cells", "predicted_alignment"]
+__all__ = ["expected_counts", "model_rate", "predict_cells", "predict_usable_cells", "predicted_alignment"]
+
+log = logging.getLogger(__name__)
 
 
 def predicted_alignment(predictor: Predictor, store: DataStore, obs_ids: Sequence[int]) -> str:
@@ -71,21 +76,64 @@ def predict_cells(predictor: Predictor, cells: ObservedCells) -> Array:
 
     Raises
     ------
+    BackgroundError
+        An observation has no background that can be read.
     OptionError
         The field of view of a model is turned against that of the cells.
     """
-    xp = cells.backend.xp
-    expected = []
-    for number, conditions in enumerate(cells.conditions):
+    return cells.backend.xp.stack([_expected(predictor, cells, number) for number in range(len(cells.conditions))])
+
+
+def predict_usable_cells(predictor: Predictor, cells: ObservedCells) -> tuple[ObservedCells, Array]:
+    """Predict the counts of those observations whose background can be read.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        Models, as for `predict_cells`.
+    cells : ObservedCells
+        The observations.
+
+    Returns
+    -------
+    cells : ObservedCells
+        Those that are left; the others are among the skipped ones.
+    expected : array of float64, shape (n_obs, n_energy, n_dety, n_detx)
+        Their expected counts, as `predict_cells` gives them.
+
+    Raises
+    ------
+    GpucubeError
+        None is left.
+    OptionError
+        The field of view of a model is turned against that of the cells.
+    """
+    expected: list[Array] = []
+    skipped: dict[int, str] = {}
+    for number, obs_id in enumerate(cells.obs_ids):
         try:
-            model = predictor.predict(conditions)
-        except ObservationError:
-            expected.append(xp.full(cells.grid.shape, xp.nan, dtype=xp.float64, device=cells.backend.device))
-            continue
-        if len(model.axes) == 3 and model.fov_align != cells.align:
-            raise OptionError(f"a model is aligned with {model.fov_align}, but events were counted in {cells.align}")
-        expected.append(expected_counts(model, cells.grid, conditions, cells.solid_angle[number, :, :], cells.backend))
-    return xp.stack(expected)
+            expected.append(_expected(predictor, cells, number))
+        except BackgroundError as error:
+            log.warning("observation %d skipped: %s", obs_id, error)
+            skipped[obs_id] = str(error)
+    if not expected:
+        raise GpucubeError(f"none of {len(skipped)} backgrounds can be read")
+    if skipped:
+        cells = replace(cells.select(set(cells.obs_ids) - set(skipped)), skipped=cells.skipped | skipped)
+    return cells, cells.backend.xp.stack(expected)
+
+
+def _expected(predictor: Predictor, cells: ObservedCells, number: int) -> Array:
+    xp, conditions = cells.backend.xp, cells.conditions[number]
+    try:
+        model = predictor.predict(conditions)
+    except BackgroundError:
+        raise
+    except ObservationError:
+        return xp.full(cells.grid.shape, xp.nan, dtype=xp.float64, device=cells.backend.device)
+    if len(model.axes) == 3 and model.fov_align != cells.align:
+        raise OptionError(f"a model is aligned with {model.fov_align}, but events were counted in {cells.align}")
+    return expected_counts(model, cells.grid, conditions, cells.solid_angle[number, :, :], cells.backend)
 
 
 def expected_counts(

@@ -16,7 +16,11 @@ from gpucube.prediction.centers import rates_at_centers
 from gpucube.prediction.filling import fill_model
 from gpucube.prediction.predictor import Predictor
 
-__all__ = ["AsAttached", "AttachedModels", "mirrored"]
+__all__ = ["AsAttached", "AttachedModels", "BackgroundError", "mirrored"]
+
+
+class BackgroundError(ObservationError):
+    """An observation has no background of its own, or one that cannot be read: it is not that models know nothing."""
 
 
 def mirrored(model: BackgroundModel) -> BackgroundModel:
@@ -103,17 +107,23 @@ class AttachedModels(Predictor):
 
         Raises
         ------
-        ObservationError
+        BackgroundError
             It has none, or it cannot be read.
         """
-        location = require(self.store.files_of(conditions.obs_id).background, "BKG")
-        with blame(location.path):
-            model = read_background_model(location.path)
-        model = mirrored(model) if self._is_mirrored(conditions.obs_id) else model
+        try:
+            model = self._read(conditions.obs_id)
+        except ObservationError as error:
+            raise BackgroundError(error.problem, error.path, error.hdu, error.column, error.remedy) from error
         if model.rate_per == "LIVETIME":
             return model
         rate = model.rate.with_data(model.rate.data / conditions.dead_time_factor)
         return replace(model, rate=rate, error=None, rate_per="LIVETIME")
+
+    def _read(self, obs_id: int) -> BackgroundModel:
+        location = require(self.store.files_of(obs_id).background, "BKG")
+        with blame(location.path):
+            model = read_background_model(location.path)
+        return mirrored(model) if self._is_mirrored(obs_id) else model
 
     def _is_mirrored(self, obs_id: int) -> bool:
         location = require(self.store.files_of(obs_id).events, "EVENTS")

@@ -23,7 +23,7 @@ from gpucube.prediction.predictor import Predictor
 from gpucube.validation.cells import ObservedCells, read_cells
 from gpucube.validation.folds import Fit, cross_validate, make_folds
 from gpucube.validation.grid import ScoreGrid
-from gpucube.validation.predict import predict_cells, predicted_alignment
+from gpucube.validation.predict import predict_usable_cells, predicted_alignment
 from gpucube.validation.scores import Scores, score_cells
 
 __all__ = ["Validation", "choose_observations", "training_observations", "validate", "validate_by_folds"]
@@ -151,12 +151,12 @@ def validate(
     Returns
     -------
     Validation
-        The scores.
+        The scores, without observations that cannot be read, or whose own background cannot.
     """
     align = predicted_alignment(predictor, store, obs_ids)
     backend = backend or get_backend("numpy")
     cells = read_cells(store, obs_ids, grid or ScoreGrid.make(), align, backend, mask, progress)
-    return Validation(name, score_cells(cells, predict_cells(predictor, cells)), training)
+    return Validation(name, score_cells(*predict_usable_cells(predictor, cells)), training)
 
 
 def validate_by_folds(

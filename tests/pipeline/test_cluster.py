@@ -73,13 +73,29 @@ def test_killed_worker_costs_no_event(
     assert contents(tmp_path / "out") == models
 
 
-def test_scheduler_that_does_not_answer(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address at which no scheduler answers."""
     monkeypatch.setattr(sys.modules["gpucube.workers"], "CONNECT_TIMEOUT", 1.0)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-        with pytest.raises(GpucubeError, match=f"no Dask scheduler answers at {address} within 1 s"):
-            make_models(store, tmp_path / "out", settings=replace(QUICK, scheduler=address))
+        yield f"tcp://127.0.0.1:{free.getsockname()[1]}"
+
+
+def test_scheduler_that_does_not_answer(nobody: str, store: Path, tmp_path: Path) -> None:
+    """The next try is not refused: nothing was written."""
+    with pytest.raises(GpucubeError, match=f"no Dask scheduler answers at {nobody} within 1 s"):
+        make_models(store, tmp_path / "out", settings=replace(QUICK, scheduler=nobody))
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_are_not_replaced_without_a_scheduler(
+    nobody: str, store: Path, models: dict[str, bytes], tmp_path: Path
+) -> None:
+    make_models(store, tmp_path / "out", settings=QUICK)
+    with pytest.raises(GpucubeError, match="no Dask scheduler answers"):
+        make_models(store, tmp_path / "out", settings=replace(QUICK, scheduler=nobody, overwrite=True))
+    assert contents(tmp_path / "out") == models
 
 
 @pytest.mark.parametrize("address", ["nonsense", "htp://x:1", "node1:port"])
@@ -93,6 +109,7 @@ def test_without_dask(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(GpucubeError, match=r"gpucube\[dask\]"):
         make_models(store, tmp_path / "out", settings=replace(QUICK, scheduler="tcp://127.0.0.1:1"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_workers_or_a_scheduler() -> None:

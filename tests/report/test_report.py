@@ -1,6 +1,7 @@
 """Tables, pictures and pages of validations and comparisons."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,6 +15,7 @@ from gpucube.report import comparison
 from gpucube.report.page import Section, html_page
 from gpucube.report.text import cell_text, column_label
 from gpucube.report.validation import NO_SKILL
+from gpucube.validation.compare import compare_sets
 from tests.stores import DAMAGES, copy_store, event_file
 
 VALIDATION = {
@@ -113,6 +115,47 @@ def test_observations_that_cannot_be_read_are_told_once_and_are_status_3(damaged
     assert "observation 2 is not scored" in (out / "validation.html").read_text()
 
 
+def _without_index_row(path):
+    index = Table.read(path.parents[1] / "hdu-index.fits.gz")
+    index[np.char.strip(np.asarray(index["FILE_NAME"], dtype=str)) != path.name].write(
+        path.parents[1] / "hdu-index.fits.gz", overwrite=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (DAMAGES["truncated"][0], ("bkg_000002.fits.gz", "damaged")),
+        (DAMAGES["missing file"][0], ("bkg_000002.fits.gz", "no such file")),
+        (DAMAGES["not FITS"][0], ("bkg_000002.fits.gz", "FITS")),
+        (_without_index_row, ("names no BKG HDU", "gpucube attach")),
+    ],
+    ids=["truncated", "missing", "not FITS", "not in the index"],
+)
+def test_attached_backgrounds_that_cannot_be_read_are_told_once_and_are_status_3(
+    damage, words, store, models, tmp_path
+):
+    run("attach", models / "default", store, tmp_path / "dl3", "--link", "-l", "error")
+    damage(tmp_path / "dl3" / "bkg" / "bkg_000002.fits.gz")
+    cells = ("--catalog", "none", "--cell", "1", "--bins-per-decade", "2", "--out", tmp_path / "out")
+    output = run("validate", "--attached", tmp_path / "dl3", *cells, code=3)
+    (line,) = [line for line in output.splitlines() if "observation 2 skipped" in line]
+    assert all(word in line for word in words), line
+    assert "7 observations (1 more could not be read)" in output
+    assert "predict nothing" not in output
+    assert "observation 2 is not scored" in (tmp_path / "out" / "validation.html").read_text()
+    assert Table.read(tmp_path / "out" / "validation_observations.ecsv")["OBS_ID"].tolist() == [1, 3, 4, 5, 6, 7, 8]
+
+
+def test_no_attached_background_can_be_read(store, models, tmp_path):
+    run("attach", models / "default", store, tmp_path / "dl3", "--link", "-l", "error")
+    for path in (tmp_path / "dl3" / "bkg").iterdir():
+        path.write_bytes(b"")
+    output = run("validate", "--attached", tmp_path / "dl3", "--catalog", "none", code=1)
+    assert "bkg_00000" in output
+    assert "unexpected" not in output
+
+
 def test_rows_that_are_no_observations_are_status_3(store, models, tmp_path):
     data = copy_store(store, tmp_path / "data")
     index = Table.read(data / "obs-index.fits.gz")
@@ -130,6 +173,45 @@ def test_compare(models, tmp_path):
     assert names == pictures | {"comparison.ecsv", "comparison.html"}
     assert len(check_page((tmp_path / "out" / "comparison.html").read_text())) == 4
     assert "first / second" in output
+
+
+def test_compare_tells_how_far_it_is(models, tmp_path):
+    told = []
+    both = (models / "default", models / "mayer2015")
+    comparisons, notes = compare_sets(*both, lambda *numbers: told.append(numbers))
+    assert told == [(1, 2), (2, 2)]
+    told.clear()
+    comparison.write_comparison(comparisons, ("a", "b"), tmp_path, notes, lambda *numbers: told.append(numbers))
+    assert told == [(1, 2), (2, 2)]
+
+
+def test_images_of_the_same_colours_have_one_bar(models, monkeypatch):
+    """A bar for the rates of each, one for all ratios, one for all pulls."""
+    figures = []
+    monkeypatch.setattr(comparison, "png_bytes", lambda figure: figures.append(figure) or b"")
+    comparisons, _ = compare_sets(models / "default", models / "mayer2015")
+    comparison._images(comparisons[0], ("a", "b"))
+    (figure,) = figures
+    images = [panel for panel in figure.axes if panel.get_subplotspec()]
+    bars = [bar for panel in images for bar in panel.child_axes] + [a for a in figure.axes if not a.get_subplotspec()]
+    n_rows = len(images) // 4
+    assert n_rows > 1
+    assert len(bars) == n_rows + 2
+    limits = [[image.get_clim() for image in panel.collections] for panel in images]
+    for row in range(n_rows):
+        first, second, ratio, pull = limits[4 * row : 4 * row + 4]
+        assert first == second
+        assert (ratio, pull) == ([(-1, 1)], [(-5, 5)])
+
+
+def test_nothing_known_has_no_bar(models, monkeypatch):
+    figures = []
+    monkeypatch.setattr(comparison, "png_bytes", lambda figure: figures.append(figure) or b"")
+    comparisons, _ = compare_sets(models / "default", models / "mayer2015")
+    nothing = np.full_like(comparisons[0].first, np.nan)
+    comparison._images(replace(comparisons[0], error=nothing), ("a", "b"))
+    bars = [panel for panel in figures[0].axes if not panel.get_subplotspec()]
+    assert [bar.get_visible() for bar in bars] == [True, False]
 
 
 @pytest.mark.parametrize(

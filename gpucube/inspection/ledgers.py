@@ -1,0 +1,121 @@
+"""What ledgers say: what became of observations and their events, and which backgrounds were attached."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table
+
+from gpucube.errors import DataError
+from gpucube.observations.columns import column_texts, read_tables
+from gpucube.pipeline.ledger import FATES
+
+__all__ = ["describe_ledger"]
+
+EVENT_COLUMNS = {"OBS_ID", "GROUP_ID", "STATUS", "REASON", "LIVETIME", "N_READ", *FATES}
+ATTACH_COLUMNS = {"OBS_ID", "STATUS", "REASON", "MODEL", "N_CELLS_FILLED", "FILLED_SHARE", "NORM", "TILT"}
+# Which are listed
+MOST_LINES = 10
+# What is of one observation alone in a reason: its file, its distance from a source, its value on an axis.
+OF_ONE = (
+    (re.compile(r"^\S.*?\.fits(\.gz)?(, |: )"), ""),
+    (re.compile(r"^[\d.]+ deg from "), "near "),
+    (re.compile(r"^(\w+) [^ ]+( \S+)? is (outside|none of) "), r"\1 is \3 "),
+)
+WEIGHT = re.compile(r"[\d.]\S* (?=group \d)")
+
+
+def describe_ledger(path: Path) -> dict[str, str]:
+    """Describe a ledger.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Ledger of `gpucube make-models` or `gpucube attach`.
+
+    Returns
+    -------
+    dict of str to str
+        Facts by name.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or is no ledger.
+    """
+    table = read_tables(path)[0]
+    if set(table.colnames) >= EVENT_COLUMNS:
+        return {"kind": "event ledger"} | _observations(table) | _events(table)
+    if set(table.colnames) >= ATTACH_COLUMNS:
+        return {"kind": "ledger of attached backgrounds"} | _observations(table) | _backgrounds(table)
+    raise DataError("no ledger of make-models or attach", path, remedy="gpucube info knows no other tables")
+
+
+def _observations(table: Table) -> dict[str, str]:
+    """Observations by status, and why those of each are not used, or what was assumed of those that are."""
+    statuses = column_texts(table["STATUS"])
+    reasons = column_texts(table["REASON"])
+    counts = ", ".join(f"{number} {status}" for status, number in Counter(statuses).most_common())
+    facts = {"observations": f"{len(table)}" + f": {counts}" * bool(counts)}
+    for status in sorted(set(statuses)):
+        found = [reason for own, reason in zip(statuses, reasons, strict=True) if own == status]
+        if status == "used":
+            facts |= _lines("assumed", (note for reason in found for note in reason.split("; ")))
+        else:
+            facts |= _lines(f"why {status}", map(_of_several, found))
+    return facts
+
+
+def _of_several(reason: str) -> str:
+    for pattern, instead in OF_ONE:
+        reason = pattern.sub(instead, reason)
+    return reason
+
+
+def _lines(name: str, texts: Iterable[str]) -> dict[str, str]:
+    """The most frequent texts with their numbers, one a line."""
+    counts = Counter(text for text in texts if text).most_common()
+    lines = [f"{number} × {text}" for text, number in counts[:MOST_LINES]]
+    if more := counts[MOST_LINES:]:
+        lines.append(f"{sum(number for _, number in more)} × others")
+    return {name: "\n".join(lines)} if lines else {}
+
+
+def _events(table: Table) -> dict[str, str]:
+    used = np.array(column_texts(table["STATUS"])) == "used"
+    facts = {"groups with observations": f"{np.unique(np.asarray(table['GROUP_ID'])[used]).size}"}
+    facts["livetime of the used"] = f"{np.nansum(np.asarray(table['LIVETIME'], dtype=float)[used]) / 3600:.2f} h"
+    n_read = int(np.sum(table["N_READ"]))
+    facts["events read"] = f"{n_read:,}"
+    for name, words in FATES.items():
+        number = int(np.sum(table[name]))
+        if number or name == "N_FILLED":
+            facts[f"events {words}"] = f"{number:,} ({number / max(n_read, 1):.1%})"
+    return facts
+
+
+def _backgrounds(table: Table) -> dict[str, str]:
+    attached = table[np.array(column_texts(table["STATUS"]), dtype=str) == "attached"]
+    if not len(attached):
+        return {}
+    facts = _lines("made of", (WEIGHT.sub("", text) for text in column_texts(attached["MODEL"])))
+    norm, tilt = (np.asarray(attached[name], dtype=float) for name in ("NORM", "TILT"))
+    if (norm == 1).all() and (tilt == 0).all():
+        facts["normalised"] = "no"
+    else:
+        facts["normalised, norm"] = _range(norm)
+        facts |= {"normalised, tilt": _range(tilt)} if (tilt != 0).any() else {}
+    n_filled, share = np.asarray(attached["N_CELLS_FILLED"]), np.asarray(attached["FILLED_SHARE"], dtype=float)
+    if n_filled.any():
+        n_cells, n_observations = int(n_filled.sum()), int(np.count_nonzero(n_filled))
+        largest = f"at most {share.max():.2%} of the predicted counts"
+        facts["cells without rate filled"] = f"{n_cells:,} in {n_observations} observations, {largest}"
+    return facts
+
+
+def _range(values: np.ndarray) -> str:
+    return f"{values.min():.3g} to {values.max():.3g}, median {np.median(values):.3g}"
