@@ -97,9 +97,13 @@ def observation_features(conditions: Conditions, terms: Sequence[Term], scales: 
     """
     sine = np.sin(np.deg2rad(np.clip(conditions.altitude, 0.0, 90.0)))
     airmass = 1 / np.maximum(sine, 1 / LARGEST_AIRMASS)
+    tilt = np.sqrt(np.maximum(airmass**2 - 1, 0.0))
+    azimuth = np.deg2rad(conditions.azimuth)
     features: dict[str, Any] = {
         "airmass": airmass - MEAN_AIRMASS,
-        "tilt": np.sqrt(np.maximum(airmass**2 - 1, 0.0)),
+        "tilt": tilt,
+        "north": tilt * np.cos(azimuth),
+        "east": tilt * np.sin(azimuth),
         "dead_time": _dead_time(conditions),
     }
     if any(term.name == "galactic" for term in terms):
@@ -179,7 +183,7 @@ def condition_columns(
     values["above"] = xp.clip(values["turn_on"], 0.0, ABOVE_RANGE)
     values["turn_on"] = xp.clip(values["turn_on"], -BELOW_RANGE, TURN_ON_RANGE)
     values |= {name: xp.broadcast_to(value, energy.shape) for name, value in features.items()}
-    columns = [_condition_function(name, values, scales, xp=xp) for name in _condition_names(terms)]
+    columns = [_condition_function(name, values, scales) for name in _condition_names(terms)]
     return xp.concat(columns, axis=-1)
 
 
@@ -188,11 +192,12 @@ def _condition_names(terms: Sequence[Term]) -> list[str]:
     return list(dict.fromkeys(["1", *(name for term in terms for name in term.conditions)]))
 
 
-def _condition_function(name: str, values: dict[str, Array], scales: Scales, *, xp: Any) -> Array:
-    if name in SPLINES:
-        return SPLINES[name](values, scales)
-    factors = [values[factor] for factor in name.split("*")]
-    return math.prod(factors[1:], start=factors[0])[..., None]
+def _condition_function(name: str, values: dict[str, Array], scales: Scales) -> Array:
+    factors = [
+        SPLINES[factor](values, scales) if factor in SPLINES else values[factor][..., None]
+        for factor in name.split("*")
+    ]
+    return math.prod(factors[1:], start=factors[0])
 
 
 def _energy_splines(values: dict[str, Array], scales: Scales) -> Array:
@@ -208,7 +213,8 @@ SPLINES: dict[str, Callable[[dict[str, Array], Scales], Array]] = {
 
 
 def _n_condition_functions(name: str, scales: Scales) -> int:
-    return {"~energy": scales.n_energy, "~turn_on": TURN_ON_FUNCTIONS, "~~turn_on": TURN_ON_COARSE}.get(name, 1)
+    sizes = {"~energy": scales.n_energy, "~turn_on": TURN_ON_FUNCTIONS, "~~turn_on": TURN_ON_COARSE}
+    return math.prod(sizes.get(factor, 1) for factor in name.split("*"))
 
 
 def _field_columns(detx: Array, dety: Array, scales: Scales) -> dict[str, Array]:

@@ -25,7 +25,8 @@ class Term:
     meaning : str
         What it is, for the documentation and the model file.
     conditions : tuple of str
-        Functions of the conditions, see `gpucube.regression.features`: products with ``*``, splines with ``~``.
+        Functions of the conditions, see `gpucube.regression.features`: products with ``*``, splines with ``~``, at most
+        one in a product.
     field : tuple of str
         Functions of the place in the field of view.
     smooth : bool
@@ -50,10 +51,18 @@ TERMS = {
             ("airmass", "airmass*energy", "airmass*above"),
             ("1",),
         ),
-        Term("zenith_squared", "the same, not linear", ("airmass*airmass", "airmass*airmass*energy"), ("1",)),
+        Term(
+            "zenith_squared",
+            "the same, not linear",
+            ("airmass*airmass", "airmass*airmass*energy", "airmass*energy*energy"),
+            ("1",),
+        ),
+        Term("azimuth", "rate towards north and east, as tan(zenith)", ("north", "east"), ("1",)),
         Term("radial", "profile in offset^2", ("1",), ("~radial",), smooth=True),
         Term("radial_turn_on", "profile against energy over threshold", ("~~turn_on",), ("~radial",)),
-        Term("radial_energy", "profile against energy", ("energy", "energy*energy"), ("~radial",)),
+        Term(
+            "radial_energy", "profile against energy", ("energy", "energy*energy", "energy*energy*energy"), ("~radial",)
+        ),
         Term("radial_zenith", "profile against zenith angle", ("airmass",), ("~radial",)),
         Term("radial_zenith_energy", "the same, against energy", ("airmass*energy",), ("~radial",)),
         Term("gradient", "gradient towards zenith, as tan(zenith)", ("tilt",), ("y",)),
@@ -62,7 +71,7 @@ TERMS = {
         Term(
             "gradient_energy",
             "gradient towards zenith against energy and zenith angle",
-            ("tilt*above", "tilt*energy", "tilt*airmass", "above", "energy"),
+            ("tilt*~~turn_on", "tilt*energy", "tilt*energy*energy", "tilt*airmass", "above", "energy"),
             ("y",),
         ),
         Term("gradient_across_energy", "gradient across against energy", ("above", "energy"), ("x",)),
@@ -73,9 +82,17 @@ TERMS = {
             ("y*offset2", "x*offset2"),
         ),
         Term("quadrupole", "elongation of the profile", ("1", "tilt"), ("quadrupole", "cross")),
-        Term("quadrupole_energy", "elongation against energy", ("energy",), ("quadrupole", "cross")),
         Term(
-            "muon_efficiency", "rate and slope against muon efficiency", ("muon", "muon*energy", "muon*above"), ("1",)
+            "quadrupole_energy",
+            "elongation against energy and zenith angle",
+            ("energy", "energy*energy", "tilt*energy"),
+            ("quadrupole", "cross"),
+        ),
+        Term(
+            "muon_efficiency",
+            "rate, slope and turn-on against muon efficiency",
+            ("muon", "muon*energy", "muon*~~turn_on"),
+            ("1",),
         ),
         Term("dead_time", "rate against dead time, a measure of the trigger rate", ("dead_time",), ("1",)),
         Term("galactic", "rate against distance from the Galactic plane, for night-sky light", ("galactic",), ("1",)),

@@ -13,7 +13,7 @@ AXES = (Axis.energy(0.2, 20.0, 20), Axis.field_of_view("dety", 2.4, 12), Axis.fi
 CORNERS = np.hypot(AXES[1].centers[:, None], AXES[2].centers) > 2.2
 EFFECTS = (
     "turn_on", "zenith", "radial_turn_on", "radial_energy", "radial_zenith", "gradient", "gradient_constant",
-    "gradient_across", "quadrupole", "muon_efficiency", "dead_time", "season",
+    "gradient_across", "quadrupole", "muon_efficiency", "dead_time", "season", "azimuth",
 )  # fmt: skip
 
 
@@ -51,6 +51,7 @@ class Truth:
             + on["muon_efficiency"] * 1.5 * np.log(conditions.covariates["MUONEFF"])
             + on["dead_time"] * 0.7 * np.log((conditions.ontime / conditions.livetime - 1) / 0.07)
             + on["season"] * 0.3 * np.sin(2 * np.pi * years)
+            + on["azimuth"] * 0.15 * np.sin(tilt) * np.cos(np.deg2rad(conditions.azimuth.mean() - 30.0))
         )
 
 
