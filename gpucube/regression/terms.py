@@ -60,9 +60,8 @@ TERMS = {
         Term("azimuth", "rate towards north and east, as tan(zenith)", ("north", "east"), ("1",)),
         Term("radial", "profile in offset^2", ("1",), ("~radial",), smooth=True),
         Term("radial_turn_on", "profile against energy over threshold", ("~~turn_on",), ("~radial",)),
-        Term(
-            "radial_energy", "profile against energy", ("energy", "energy*energy", "energy*energy*energy"), ("~radial",)
-        ),
+        Term("radial_energy", "profile against energy", ("energy", "energy*energy"), ("~radial",)),
+        Term("radial_energy_cubed", "the same, to its third power", ("energy*energy*energy",), ("~radial",)),
         Term("radial_zenith", "profile against zenith angle", ("airmass",), ("~radial",)),
         Term("radial_zenith_energy", "the same, against energy", ("airmass*energy",), ("~radial",)),
         Term("gradient", "gradient towards zenith, as tan(zenith)", ("tilt",), ("y",)),
