@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
+from numpy.typing import NDArray
 
 from gpucube.errors import DataError
-from gpucube.observations.columns import column_texts, read_tables
+from gpucube.observations.columns import column_texts, column_values, read_tables
 from gpucube.pipeline.ledger import FATES
 
 __all__ = ["describe_ledger"]
@@ -45,13 +46,13 @@ def describe_ledger(path: Path) -> dict[str, str]:
     Raises
     ------
     DataError
-        It cannot be read, or is no ledger.
+        It cannot be read, is no ledger, or has text where numbers belong.
     """
     table = read_tables(path)[0]
     if set(table.colnames) >= EVENT_COLUMNS:
-        return {"kind": "event ledger"} | _observations(table) | _events(table)
+        return {"kind": "event ledger"} | _observations(table) | _events(table, path)
     if set(table.colnames) >= ATTACH_COLUMNS:
-        return {"kind": "ledger of attached backgrounds"} | _observations(table) | _backgrounds(table)
+        return {"kind": "ledger of attached backgrounds"} | _observations(table) | _backgrounds(table, path)
     raise DataError("no ledger of make-models or attach", path, remedy="gpucube info knows no other tables")
 
 
@@ -85,37 +86,47 @@ def _lines(name: str, texts: Iterable[str]) -> dict[str, str]:
     return {name: "\n".join(lines)} if lines else {}
 
 
-def _events(table: Table) -> dict[str, str]:
+def _events(table: Table, path: Path) -> dict[str, str]:
     used = np.array(column_texts(table["STATUS"])) == "used"
     facts = {"groups with observations": f"{np.unique(np.asarray(table['GROUP_ID'])[used]).size}"}
-    facts["livetime of the used"] = f"{np.nansum(np.asarray(table['LIVETIME'], dtype=float)[used]) / 3600:.2f} h"
-    n_read = int(np.sum(table["N_READ"]))
+    livetime = column_values(table, "LIVETIME", "s", path)
+    facts["livetime of the used"] = f"{np.nansum(livetime[used]) / 3600:.2f} h"
+    n_read = _total(table, "N_READ", path)
     facts["events read"] = f"{n_read:,}"
     for name, words in FATES.items():
-        number = int(np.sum(table[name]))
+        number = _total(table, name, path)
         if number or name == "N_FILLED":
             facts[f"events {words}"] = f"{number:,} ({number / max(n_read, 1):.1%})"
     return facts
 
 
-def _backgrounds(table: Table) -> dict[str, str]:
+def _total(table: Table, name: str, path: Path) -> int:
+    return int(_known(column_values(table, name, "", path)).sum())
+
+
+def _backgrounds(table: Table, path: Path) -> dict[str, str]:
     attached = table[np.array(column_texts(table["STATUS"]), dtype=str) == "attached"]
     if not len(attached):
         return {}
     facts = _lines("made of", (WEIGHT.sub("", text) for text in column_texts(attached["MODEL"])))
-    norm, tilt = (np.asarray(attached[name], dtype=float) for name in ("NORM", "TILT"))
+    norm, tilt, n_filled, share = (
+        _known(column_values(attached, name, "", path)) for name in ("NORM", "TILT", "N_CELLS_FILLED", "FILLED_SHARE")
+    )
     if (norm == 1).all() and (tilt == 0).all():
-        facts["normalised"] = "no"
+        facts["normalised"] = "no" if norm.size else "not known"
     else:
-        facts["normalised, norm"] = _range(norm)
+        facts |= {"normalised, norm": _range(norm)} if norm.size else {}
         facts |= {"normalised, tilt": _range(tilt)} if (tilt != 0).any() else {}
-    n_filled, share = np.asarray(attached["N_CELLS_FILLED"]), np.asarray(attached["FILLED_SHARE"], dtype=float)
     if n_filled.any():
         n_cells, n_observations = int(n_filled.sum()), int(np.count_nonzero(n_filled))
-        largest = f"at most {share.max():.2%} of the predicted counts"
-        facts["cells without rate filled"] = f"{n_cells:,} in {n_observations} observations, {largest}"
+        largest = f", at most {share.max():.2%} of the predicted counts" if share.size else ""
+        facts["cells without rate filled"] = f"{n_cells:,} in {n_observations} observations{largest}"
     return facts
 
 
-def _range(values: np.ndarray) -> str:
+def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values[np.isfinite(values)]
+
+
+def _range(values: NDArray[np.float64]) -> str:
     return f"{values.min():.3g} to {values.max():.3g}, median {np.median(values):.3g}"

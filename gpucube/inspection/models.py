@@ -9,6 +9,7 @@ import numpy as np
 
 from gpucube.cubes.background import BackgroundModel
 from gpucube.cubes.fits import read_background_model
+from gpucube.errors import DataError
 from gpucube.pipeline.output import model_tables
 from gpucube.regression.model import REGRESSION_FILE, RegressionModel, read_regression_model
 
@@ -65,7 +66,7 @@ def describe_models(folder: Path) -> tuple[dict[str, str], list[ModelRow]]:
     Raises
     ------
     DataError
-        A model, or the regression, cannot be read.
+        A model cannot be read. A regression that cannot does not hide the models.
     """
     paths = [path for _, path in sorted(model_tables(folder).items())]
     models = [read_background_model(path) for path in paths]
@@ -77,8 +78,15 @@ def describe_models(folder: Path) -> tuple[dict[str, str], list[ModelRow]]:
     }
     facts |= {name: ", ".join(dict.fromkeys(values)) for name, values in of_each.items() if any(values)}
     if (folder / REGRESSION_FILE).exists():
-        facts[REGRESSION_FILE] = _fitted(read_regression_model(folder / REGRESSION_FILE))
+        facts[REGRESSION_FILE] = _regression(folder / REGRESSION_FILE)
     return facts, [_row(model, path) for model, path in zip(models, paths, strict=True)]
+
+
+def _regression(path: Path) -> str:
+    try:
+        return _fitted(read_regression_model(path))
+    except DataError as error:
+        return f"cannot be used: {error.problem}"
 
 
 def _row(model: BackgroundModel, path: Path) -> ModelRow:

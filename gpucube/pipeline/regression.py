@@ -27,7 +27,8 @@ __all__ = ["GROUP_TERMS", "conditions_or_errors", "fit_groups", "fit_observation
 
 log = logging.getLogger(__name__)
 
-# What can be told from observations under the same conditions; thresholds may differ
+# What can be told from observations under the same conditions; thresholds may differ. Third powers of the energy are
+# left out: with tens of events they run away where there are none.
 GROUP_TERMS = (
     "spectrum",
     "turn_on",

@@ -13,7 +13,7 @@ from gpucube.arrays.exposure import THRESHOLD_RULES
 from gpucube.arrays.rate import METHODS
 from gpucube.cubes.background import ALIGNMENTS
 from gpucube.errors import OptionError
-from gpucube.regression.terms import terms_named
+from gpucube.regression.terms import DEFAULT, TERMS, terms_named
 
 __all__ = ["FITTED", "MODELS", "MOST_BINS", "RATE_PER", "REGRESSION", "SMOOTH", "Settings"]
 
@@ -186,5 +186,8 @@ class Settings:
         """
         names = (field.name for field in fields(self) if field.name not in NOT_OF_THE_MODEL)
         own = {name: getattr(self, name) for name in names}
+        if self.method in FITTED:
+            # Between two releases a term of the same name may come to mean something else.
+            own["definitions"] = [DEFAULT, {name: (term.conditions, term.field) for name, term in TERMS.items()}]
         parts = [__version__, own, mask, group, *observations]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

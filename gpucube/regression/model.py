@@ -301,7 +301,7 @@ def read_regression_model(path: str | Path) -> RegressionModel:
         names = [str(name).strip() for name in table["NAME"]]
         if unknown := [name for name in names if name not in TERMS]:
             problem = f"terms that this version of gpucube does not know: {', '.join(unknown)}"
-            raise DataError(problem, path, MARK, "NAME", "use the version that wrote it")
+            raise DataError(problem, path, MARK, "NAME", "fit the regression again, or use the version that wrote it")
         model = RegressionModel(
             terms=tuple(TERMS[name] for name in names),
             scales=_read_scales(header, path),
@@ -364,8 +364,9 @@ def _check(model: RegressionModel, path: Path) -> None:
     design = make_design(zero, zero, model.terms, model.scales, get_backend("numpy"))
     n = design.k.size
     if model.coefficients.size != n:
-        problem = f"{model.coefficients.size} coefficients where its terms have {n}"
-        raise DataError(problem, path, "COEFFICIENTS", "VALUE", "use the version of gpucube that wrote it")
+        problem = f"{model.coefficients.size} coefficients where its terms have {n} in this version of gpucube"
+        remedy = "fit the regression again, or use the version that wrote it"
+        raise DataError(problem, path, "COEFFICIENTS", "VALUE", remedy)
     if model.covariance.shape != (n, n):
         raise DataError(f"shape {model.covariance.shape} where there are {n} coefficients", path, "COVARIANCE")
     if nights.slopes.shape[1:] != (n,):

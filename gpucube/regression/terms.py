@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gpucube.errors import OptionError
 
-__all__ = ["COVARIATE_TERMS", "TERMS", "Term", "terms_named"]
+__all__ = ["COVARIATE_TERMS", "DEFAULT", "TERMS", "Term", "terms_named"]
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,8 @@ TERMS = {
         Term("azimuth", "rate towards north and east, as tan(zenith)", ("north", "east"), ("1",)),
         Term("radial", "profile in offset^2", ("1",), ("~radial",), smooth=True),
         Term("radial_turn_on", "profile against energy over threshold", ("~~turn_on",), ("~radial",)),
-        Term(
-            "radial_energy", "profile against energy", ("energy", "energy*energy", "energy*energy*energy"), ("~radial",)
-        ),
+        Term("radial_energy", "profile against energy", ("energy", "energy*energy"), ("~radial",)),
+        Term("radial_energy_cubed", "the same, to its third power", ("energy*energy*energy",), ("~radial",)),
         Term("radial_zenith", "profile against zenith angle", ("airmass",), ("~radial",)),
         Term("radial_zenith_energy", "the same, against energy", ("airmass*energy",), ("~radial",)),
         Term("gradient", "gradient towards zenith, as tan(zenith)", ("tilt",), ("y",)),
@@ -137,9 +136,12 @@ def terms_named(names: tuple[str, ...] | None) -> tuple[Term, ...]:
         There is no such term, or the spectrum is missing.
     """
     names = names or ()
-    plain = {name.lstrip("+-") for name in names}
+    plain = {name[1:] if name.startswith(("+", "-")) else name for name in names}
     if unknown := sorted(plain - set(TERMS)):
-        raise OptionError(f"unknown terms of a regression: {', '.join(unknown)}; choose from {', '.join(TERMS)}")
+        raise OptionError(
+            f"unknown terms of a regression: {', '.join(name or 'a sign without a name' for name in unknown)}; "
+            f"choose from {', '.join(TERMS)}"
+        )
     chosen = {name for name in names if name[0] not in "+-"} or set(DEFAULT)
     chosen |= {name[1:] for name in names if name[0] == "+"}
     chosen -= {name[1:] for name in names if name[0] == "-"}

@@ -162,7 +162,8 @@ def _images(comparison: Comparison, labels: tuple[str, ...]) -> bytes:
     edges = comparison.axes[0].edges_in("TeV")
     for row, number in zip(panels, energies, strict=True):
         both = np.stack([comparison.first[number], comparison.second[number]])
-        limits = (float(np.nanmin(both, initial=np.inf, where=np.isfinite(both))), float(np.nanmax(both)))
+        known = both[np.isfinite(both)]
+        limits = (float(known.min(initial=np.inf)), float(known.max(initial=-np.inf)))
         drawn = _draw(row[:2], comparison, both, "viridis", limits)
         # Both rates of a row have the same colours.
         _color_bar(row[0].inset_axes((1.03, 0, 0.05, 1)), drawn)

@@ -76,6 +76,15 @@ def test_damaged_ledger_does_not_hide_the_models(made: Summary, tmp_path: Path) 
     assert_refused(run("info", folder / "bg_event_ledger.ecsv"), "bg_event_ledger.ecsv")
 
 
+def test_regression_that_cannot_be_read_does_not_hide_the_models(made: Summary, tmp_path: Path) -> None:
+    folder = copy_store(made.folder, tmp_path / "models")
+    (folder / "bg_regression_model.fits.gz").write_text("hello")
+    output = info(folder)
+    assert facts(output)["bg_regression_model.fits.gz"].startswith("cannot be used: ")
+    assert output.count("_table.fits.gz") == 2
+    assert_refused(run("info", folder / "bg_regression_model.fits.gz"), "bg_regression_model.fits.gz")
+
+
 def test_folder_without_a_model(store: Path, tmp_path: Path) -> None:
     result = run("make-models", store, "auto", tmp_path / "out", "--catalog", "none", "--group-by", "ALT:0,1")
     assert result.exit_code == 1

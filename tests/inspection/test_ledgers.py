@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.table import Table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,3 +120,39 @@ def test_backgrounds_that_are_not_normalised_and_none_at_all(tmp_path: Path) -> 
 def test_other_files_are_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"ledger\.ecsv"):
         describe_ledger(write(tmp_path, text))
+
+
+EVENTS = ledger_ecsv([LedgerRow(1, 0, n_read=5, n_filled=5, livetime=1800.0), LedgerRow(2, 0, n_read=3, n_filled=3)])
+BACKGROUNDS = attach_ledger([AttachRow(1, norm=0.5, n_cells_filled=1, filled_share=0.5), AttachRow(2, norm=0.7)])
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [(EVENTS, name) for name in ("LIVETIME", "N_READ", "N_FILLED", "N_OUTSIDE_FOV")]
+    + [(BACKGROUNDS, name) for name in ("NORM", "TILT", "N_CELLS_FILLED", "FILLED_SHARE")],
+)
+def test_text_where_numbers_belong_is_refused_and_what_is_missing_left_out(
+    text: str, name: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, text)
+    table = Table(Table.read(path), masked=True)
+    table[name] = np.array(table[name], dtype=float)
+    table[name][0] = np.nan
+    table[name].mask[1] = True
+    table.write(path, overwrite=True)
+    assert "nan" not in " ".join(describe_ledger(path).values())
+    table[name] = ["many", "few"]
+    table.write(path, overwrite=True)
+    with pytest.raises(DataError, match=rf"ledger\.ecsv, {name}"):
+        describe_ledger(path)
+
+
+def test_numbers_that_are_not_known_are_no_reason_to_stop(tmp_path: Path) -> None:
+    path = write(tmp_path, EVENTS)
+    table = Table(Table.read(path), masked=True)
+    table["N_READ"].mask[1] = True
+    table.write(path, overwrite=True)
+    assert describe_ledger(path)["events read"] == "5"
+    table["N_READ"].mask[0] = True
+    table.write(path, overwrite=True)
+    assert describe_ledger(path)["events read"] == "0"

@@ -19,10 +19,12 @@ from gpucube.observations.conditions import Conditions, read_conditions
 from gpucube.observations.groups import ObservationGroupAxis, ObservationGroups
 from gpucube.observations.store import DataStore
 from gpucube.pipeline import Settings, make_models
+from gpucube.pipeline.settings import FITTED
 from gpucube.prediction.centers import rates_at_centers
 from gpucube.prediction.opening import open_predictor
 from gpucube.prediction.regression import RegressionPredictor
 from gpucube.regression.model import REGRESSION_FILE, RegressionModel, read_regression_model
+from gpucube.regression.terms import TERMS
 from gpucube.synthetic import BackgroundDescription, make_test_dataset
 from tests.pipeline.test_make_models import check_ledger, contents, ledger
 from tests.stores import copy_store, edit_events, event_file
@@ -227,6 +229,14 @@ def test_resume(data: Path, tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="other settings or observations"):
             make(data, out, resume=True, **changes)
     assert contents(out) == before
+
+
+def test_models_of_terms_that_meant_something_else_are_not_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else models of groups and the regression beside them are of different terms."""
+    before = [Settings(method=method).fingerprint((0, ""), []) for method in (*FITTED, "default")]
+    monkeypatch.setitem(TERMS, "zenith", replace(TERMS["zenith"], conditions=("airmass",)))
+    after = [Settings(method=method).fingerprint((0, ""), []) for method in (*FITTED, "default")]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [False, False, True]
 
 
 def test_bad_observation_is_skipped(data: Path, tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ def without(effect):
         ("gradient_constant", "gradient_offset", "gradient", "gradient_across", "gradient_energy"),
         ("quadrupole", "quadrupole_energy"),
         ("radial_zenith", "radial_zenith_energy"),
-        ("radial_energy", "radial_turn_on", "radial_zenith_energy"),
-        ("radial_turn_on", "radial_energy"),
+        ("radial_energy", "radial_energy_cubed", "radial_turn_on", "radial_zenith_energy"),
+        ("radial_turn_on", "radial_energy", "radial_energy_cubed"),
     )
     return next((family for family in families if family[0] == effect), (effect,))
 

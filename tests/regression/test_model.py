@@ -130,6 +130,15 @@ def test_damaged_file_is_refused(damage: str, model: RegressionModel, tmp_path: 
     assert path.name in str(caught.value)
 
 
+def test_file_of_other_terms_says_what_to_do(model: RegressionModel, tmp_path: Path) -> None:
+    """As one of an earlier version, in which terms of the same names had fewer coefficients."""
+    few = {"coefficients": model.coefficients[:-2], "freedom": model.freedom[:-2]}
+    few |= {"covariance": model.covariance[:-2, :-2]}
+    replace(model, **few).write(tmp_path / "model.fits")
+    with pytest.raises(DataError, match=r"in this version of gpucube .fit the regression again, or use the version"):
+        read_regression_model(tmp_path / "model.fits")
+
+
 def test_foreign_file_is_refused(model: RegressionModel, tmp_path: Path) -> None:
     path = tmp_path / "model.fits.gz"
     model.write(path)

@@ -214,6 +214,15 @@ def test_nothing_known_has_no_bar(models, monkeypatch):
     assert [bar.get_visible() for bar in bars] == [True, False]
 
 
+def test_models_without_exposure_are_drawn_without_a_warning(models):
+    comparisons, _ = compare_sets(models / "default", models / "mayer2015")
+    nothing = np.full_like(comparisons[0].first, np.nan)
+    pictures = comparison.comparison_pictures(
+        replace(comparisons[0], first=nothing, second=nothing, error=nothing), ("a", "b")
+    )
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
+
+
 @pytest.mark.parametrize(
     ("names", "shown"),
     [
