@@ -32,6 +32,8 @@ __all__ = [
 
 WATCH_INTERVAL = 2.0  # s
 CONNECT_TIMEOUT = 10.0  # s
+# Of which an address must name a host and a port
+HOSTED_PROTOCOLS = ("tcp", "tls")
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ def dask_workers(address: str) -> Iterator[Workers]:
         distributed = importlib.import_module("distributed")
     except ImportError as error:
         raise GpucubeError("--scheduler needs Dask: pip install 'gpucube[dask]'") from error
+    _check_address(address)
     try:
         client = distributed.Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, AssertionError) as error:  # the last where its loop does not start within 10 s
@@ -173,6 +176,20 @@ def dask_workers(address: str) -> Iterator[Workers]:
             raise GpucubeError(f"a worker at {address} lacks {error.name}: install the same on all workers") from error
         finally:
             executor.shutdown(wait=False)
+
+
+def _check_address(address: str) -> None:
+    """Refuse what is no address at once: a client would try it for a while, and fail once more when it is forgotten."""
+    addressing, registry = (importlib.import_module(f"distributed.comm.{name}") for name in ("addressing", "registry"))
+    try:
+        protocol, place = addressing.parse_address(address)
+        registry.get_backend(protocol)
+        if protocol in HOSTED_PROTOCOLS:
+            addressing.parse_host_port(place)
+    except ValueError as error:
+        raise GpucubeError(
+            f"--scheduler: {error}; give it as the scheduler says it, such as tcp://node1:8786"
+        ) from error
 
 
 @contextmanager
