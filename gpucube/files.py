@@ -101,6 +101,11 @@ def write_by_name(path: Path, content: bytes) -> None:
         Destination; replaced if it exists.
     content : bytes
         What it holds.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the folder cannot be written to.
     """
     write_whole(path, compress(content) if path.suffix == ".gz" else content)
 

@@ -92,7 +92,12 @@ def reach_cluster(scheduler: str | None) -> AbstractContextManager[Workers | Non
     Returns
     -------
     context manager
-        Of the workers, see `dask_workers`; of None without an address.
+        Of the workers; of None without an address.
+
+    Raises
+    ------
+    GpucubeError
+        On entry, as `dask_workers` says.
     """
     return dask_workers(scheduler) if scheduler else nullcontext()
 
@@ -154,7 +159,7 @@ def dask_workers(address: str) -> Iterator[Workers]:
     Raises
     ------
     GpucubeError
-        Dask is not installed, the scheduler does not answer, or work was lost for good.
+        Dask is not installed, the address is none, the scheduler does not answer, or work was lost for good.
     """
     try:
         distributed = importlib.import_module("distributed")
